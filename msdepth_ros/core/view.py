@@ -1,0 +1,236 @@
+"""What the network sees of a camera: one precomputed map that rectifies, crops and resizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.lens import distort, undistort
+
+if TYPE_CHECKING:
+    from msdepth_ros.core.camera import CameraModel
+
+MAX_STRETCH = 1.3
+"""Largest ratio of fx to fy, either way, of a network view; images further from its shape are cropped."""
+
+ROUND_TRIP_TOLERANCE_PX = 0.25
+ZOOM_LIMITS = (0.1, 1.5)
+"""Extent of a rectified view relative to the sensor's: what bounds the search for a lens with distortion."""
+INVERSION_STEP_PX = 4
+"""The lens is inverted at every fourth pixel; between them it is straight to a hundredth of a pixel."""
+_NO_MAP = np.empty(0, np.float32)
+
+
+class Window(NamedTuple):
+    """Part of the undistorted sensor image, in px from the outer corner of its first pixel."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, eq=False)
+class ViewMap:
+    """Takes images of one camera to network size, and results of network size back to the sensor.
+
+    Reduced by 2 or more, an image is box-filtered first, since bilinear sampling would skip pixels; below that, the
+    little aliasing is cheaper than the filter. There are no borders: what lies half a pixel outside is repeated.
+    """
+
+    camera: CameraModel
+    width: int
+    """Pixels of the network image."""
+    height: int
+    """Pixels of the network image."""
+    intrinsics: NDArray[np.float64]
+    """3x3 pinhole matrix of the network image, px."""
+    map_1: NDArray[Any]
+    """int16 [H,W,2], whole source coordinates, as cv2.remap takes them."""
+    map_2: NDArray[Any]
+    """uint16 [H,W], their fractions."""
+    blur: tuple[int, int]
+    """Width and height of the box filter applied first, px, odd; (1, 1) is none."""
+
+    def apply(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Rectifies, crops and resizes.
+
+        Args:
+            image: uint8, uint16 or float32, [camera.height, camera.width] or with channels behind.
+
+        Returns:
+            [height, width] or [height, width, channels], same type.
+
+        Raises:
+            MsdepthError: The image's size is not the camera's, or its type cannot be resampled.
+        """
+        camera = self.camera
+        if image.ndim not in (2, 3) or image.shape[:2] != (camera.height, camera.width):
+            size = " x ".join(str(size) for size in image.shape[1::-1])
+            raise MsdepthError(
+                f"{camera.label}: image is {size} px but its calibration is for {camera.width} x {camera.height} px; "
+                "give the camera_info or rig that belongs to these images"
+            )
+        if image.dtype not in (np.uint8, np.uint16, np.float32):
+            raise MsdepthError(f"{camera.label}: cannot resample {image.dtype} images; use uint8, uint16 or float32")
+        if self.blur != (1, 1):
+            image = cv2.blur(image, self.blur, borderType=cv2.BORDER_REPLICATE)
+        return cv2.remap(image, self.map_1, self.map_2, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    def to_sensor(self, values: NDArray[np.float32], *, fill: float = float("nan")) -> NDArray[np.float32]:
+        """Brings a result back to the pixels of the sensor, through its distortion where it has some.
+
+        Bilinear between finite values; next to a NaN or infinity the nearest value is taken, so that neither spreads.
+
+        Args:
+            values: float32 [height, width], depth along z or a confidence.
+            fill: Value of sensor pixels that the network view does not cover.
+
+        Returns:
+            float32 [camera.height, camera.width].
+
+        Raises:
+            MsdepthError: `values` does not have the size of this view.
+        """
+        if values.shape != (self.height, self.width):
+            raise MsdepthError(
+                f"{self.camera.label}: expected values of {self.width} x {self.height} px, got shape {values.shape}"
+            )
+        coordinates, outside = self._sensor_map
+        known = np.isfinite(values)
+        if known.all():
+            sensor = _sample(values, coordinates, cv2.INTER_LINEAR)
+        else:
+            sensor = _sample(values, coordinates, cv2.INTER_NEAREST)
+            weight = _sample(known.astype(np.float32), coordinates, cv2.INTER_LINEAR)
+            smooth = _sample(np.where(known, values, np.float32(0.0)), coordinates, cv2.INTER_LINEAR)
+            np.copyto(sensor, smooth, where=weight == 1.0)
+        if outside is not None:
+            sensor[outside] = fill
+        return sensor
+
+    @cached_property
+    def _sensor_map(self) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
+        """[h,w,2] network coordinates of every sensor pixel, clamped, and which are outside; None: none is."""
+        camera = self.camera
+        columns = np.linspace(0, camera.width - 1, -(-camera.width // INVERSION_STEP_PX) + 1)
+        rows = np.linspace(0, camera.height - 1, -(-camera.height // INVERSION_STEP_PX) + 1)
+        pixels = np.stack(np.meshgrid(columns, rows), axis=-1)
+        rays = undistort(
+            camera.rays(pixels.reshape(-1, 2)),
+            camera.distortion_model,
+            camera.distortion,
+            tolerance=ROUND_TRIP_TOLERANCE_PX / min(camera.k[0, 0], camera.k[1, 1]),
+        )
+        points = (rays * np.diag(self.intrinsics)[:2] + self.intrinsics[:2, 2]).reshape(pixels.shape)
+        points = _stretched(_stretched(points, camera.height, 0), camera.width, 1)
+        limit = np.array([self.width, self.height]) - 0.5
+        inside = np.all((points >= -0.5 - 1e-6) & (points <= limit + 1e-6), axis=2)
+        points = np.clip(np.where(inside[..., None], points, 0.0), 0.0, limit - 0.5)
+        return points.astype(np.float32), None if inside.all() else ~inside
+
+
+def make_view(camera: CameraModel, width: int, height: int) -> ViewMap:
+    """Builds the map from a camera to a network image of `width` x `height` px.
+
+    The view is the largest window about the centre of the undistorted image that lies within the sensor and needs a
+    stretch of at most MAX_STRETCH.
+
+    Raises:
+        MsdepthError: The size is not positive, or the distortion leaves no usable window.
+    """
+    if width < 1 or height < 1:
+        raise MsdepthError(f"{camera.label}: network image of {width} x {height} px; both must be at least 1")
+    window = _clean_window(camera, _largest_window(camera, width, height))
+    scale_x, scale_y = width / window.width, height / window.height
+    intrinsics = np.eye(3)
+    intrinsics[0, 0] = scale_x * camera.k[0, 0]
+    intrinsics[1, 1] = scale_y * camera.k[1, 1]
+    intrinsics[0, 2] = scale_x * (camera.k[0, 2] + 0.5 - window.left) - 0.5
+    intrinsics[1, 2] = scale_y * (camera.k[1, 2] + 0.5 - window.top) - 0.5
+    source = _source_pixels(camera, window, width, height).astype(np.float32)
+    map_1, map_2 = cv2.convertMaps(source, _NO_MAP, cv2.CV_16SC2)
+    blur = (_blur_size(1 / scale_x), _blur_size(1 / scale_y))
+    return ViewMap(camera, width, height, intrinsics, map_1, map_2, blur)
+
+
+def _largest_window(camera: CameraModel, width: int, height: int) -> Window:
+    """Crops about the centre until the stretch to width x height is within MAX_STRETCH."""
+    fx, fy = camera.k[0, 0], camera.k[1, 1]
+    stretch = (fx * width / camera.width) / (fy * height / camera.height)
+    window_width, window_height = float(camera.width), float(camera.height)
+    if stretch > MAX_STRETCH:
+        window_height *= MAX_STRETCH / stretch
+    elif stretch < 1 / MAX_STRETCH:
+        window_width *= stretch * MAX_STRETCH
+    left, top = (camera.width - window_width) / 2, (camera.height - window_height) / 2
+    return Window(left, top, window_width, window_height)
+
+
+def _clean_window(camera: CameraModel, window: Window) -> Window:
+    """Scales a window about its centre: the largest that the lens images on the sensor, without folding."""
+    if camera.distortion_model == "none":
+        return window
+    low, high = ZOOM_LIMITS
+    if not _is_clean(camera, _zoomed(window, low)):
+        raise MsdepthError(
+            f"{camera.label}: {camera.distortion_model} coefficients {list(camera.distortion)} leave no usable image; "
+            "calibrate again"
+        )
+    for _ in range(14):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _is_clean(camera, _zoomed(window, middle)) else (low, middle)
+    return _zoomed(window, low)
+
+
+def _is_clean(camera: CameraModel, window: Window) -> bool:
+    """Tells whether a grid over the window lands on the sensor, in order."""
+    source = _source_pixels(camera, window, 64, 64)
+    on_sensor = np.all((source >= -0.5) & (source <= np.array([camera.width, camera.height]) - 0.5))
+    in_order = np.all(np.diff(source[..., 0], axis=1) > 0) and np.all(np.diff(source[..., 1], axis=0) > 0)
+    return bool(on_sensor and in_order)
+
+
+def _zoomed(window: Window, zoom: float) -> Window:
+    """Scales a window about its centre."""
+    width, height = zoom * window.width, zoom * window.height
+    return Window(
+        window.left + (window.width - width) / 2, window.top + (window.height - height) / 2, width, height
+    )
+
+
+def _source_pixels(camera: CameraModel, window: Window, width: int, height: int) -> NDArray[np.float64]:
+    """Returns [height, width, 2]: where in the sensor image each pixel of a width x height view of a window lies."""
+    x = (np.arange(width) + 0.5) * window.width / width + window.left - 0.5
+    y = (np.arange(height) + 0.5) * window.height / height + window.top - 0.5
+    pixels = np.stack(np.meshgrid(x, y), axis=-1)
+    if camera.distortion_model == "none":
+        return pixels
+    distorted = distort(camera.rays(pixels.reshape(-1, 2)), camera.distortion_model, camera.distortion)
+    return (distorted * np.diag(camera.k)[:2] + camera.k[:2, 2]).reshape(height, width, 2)
+
+
+def _blur_size(reduction: float) -> int:
+    """Returns the odd box size that suits a reduction; 1 is no filter."""
+    return 2 * (int(reduction + 1e-9) // 2) + 1
+
+
+def _stretched(values: NDArray[np.float64], size: int, axis: int) -> NDArray[np.float64]:
+    """Interpolates along an axis to a size, its ends kept."""
+    position = np.linspace(0, values.shape[axis] - 1, size)
+    index = np.minimum(position.astype(np.int64), values.shape[axis] - 2)
+    weight = (position - index).reshape([-1 if axis == other else 1 for other in range(values.ndim)])
+    return np.asarray(values.take(index, axis) * (1 - weight) + values.take(index + 1, axis) * weight, np.float64)
+
+
+def _sample(values: NDArray[np.float32], coordinates: NDArray[np.float32], interpolation: int) -> NDArray[np.float32]:
+    """Samples values at network coordinates."""
+    return np.asarray(
+        cv2.remap(values, coordinates, _NO_MAP, interpolation, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )

@@ -1,0 +1,225 @@
+"""Read rosbag2 recordings (MCAP or SQLite) without ROS, and notice when something is missing."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_typestore
+from rosbags.typesys.store import Typestore
+
+from msdepth_ros.core.camera import CameraModel
+from msdepth_ros.core.errors import MsdepthError
+
+IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+
+# What rosbags and its decoders raise on bytes that are not what they claim to be.
+_BROKEN = (
+    AnyReaderError,
+    ReaderError,
+    SerdeError,
+    TypesysError,
+    sqlite3.Error,
+    struct.error,
+    zlib.error,
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AssertionError,
+    MemoryError,
+    RuntimeError,
+)
+
+
+class TopicSummary(NamedTuple):
+    """What a bag says of one topic."""
+
+    msgtype: str
+    message_count: int
+
+
+class BagMessage(NamedTuple):
+    """One message.
+
+    Attributes:
+        topic: Its topic.
+        stamp_ns: The header's stamp, or the time of recording for messages without a header.
+        message: The message, built by rosbags.
+    """
+
+    topic: str
+    stamp_ns: int
+    message: Any
+
+
+def ros2_typestore() -> Typestore:
+    """Types of the messages that every supported distribution shares (none of ours changed since Humble)."""
+    return get_typestore(Stores.ROS2_HUMBLE)
+
+
+class Bag:
+    """A recording, open for reading.
+
+    Args:
+        path: The bag's folder, or one `.mcap` or `.db3` file.
+
+    Raises:
+        MsdepthError: On opening, if the path is not a readable rosbag2.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember the path; nothing is opened yet."""
+        self.path = path
+        self._reader: AnyReader | None = None
+
+    def __enter__(self) -> Bag:
+        """Open the bag and read its table of contents."""
+        if not self.path.exists():
+            raise MsdepthError(f"bag {self.path} does not exist; give the folder that holds metadata.yaml")
+        if self.path.suffix == ".bag":
+            raise MsdepthError(f"bag {self.path} is of ROS 1; convert it with rosbags-convert --src FILE --dst DIR")
+        try:
+            reader = AnyReader([self.path], default_typestore=ros2_typestore())
+            reader.open()
+        except _BROKEN as error:
+            raise MsdepthError(
+                f"bag {self.path} cannot be read: {_text(error)}; record or copy it again, or try `ros2 bag reindex`"
+            ) from error
+        self._reader = reader
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the files."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    @property
+    def topics(self) -> dict[str, TopicSummary]:
+        """Type and number of messages of each topic, sorted by name."""
+        reader = self._opened()
+        return {
+            name: TopicSummary(info.msgtype or "several types", info.msgcount)
+            for name, info in sorted(reader.topics.items())
+        }
+
+    def require(self, wanted: Mapping[str, Collection[str]]) -> None:
+        """Check that topics are there with an acceptable type.
+
+        Args:
+            wanted: Accepted message types for each topic.
+
+        Raises:
+            MsdepthError: Names the bag, the topics that are missing and what is there instead.
+        """
+        topics = self.topics
+        missing = [name for name in wanted if name not in topics or not topics[name].message_count]
+        if missing:
+            there = ", ".join(f"{name} ({summary.message_count})" for name, summary in topics.items()) or "nothing"
+            raise MsdepthError(
+                f"bag {self.path} has no messages on {', '.join(missing)}; it holds {there}. "
+                "Record these topics, or name the spectra and topics that the bag has"
+            )
+        for name, types in wanted.items():
+            if topics[name].msgtype not in types:
+                raise MsdepthError(
+                    f"bag {self.path}: topic {name} is a {topics[name].msgtype}, expected {' or '.join(types)}"
+                )
+
+    def messages(self, topics: Collection[str], *, duration_ns: int | None = None) -> Iterator[BagMessage]:
+        """Messages of the given topics in order of recording.
+
+        Args:
+            topics: The topics wanted; each must be in the bag.
+            duration_ns: Stop this long after the start of the recording.
+
+        Raises:
+            MsdepthError: Damaged data; or, at the end, another number of messages than the bag promised.
+        """
+        reader = self._opened()
+        self.require({name: (self.topics[name].msgtype,) if name in self.topics else () for name in topics})
+        connections = [connection for connection in reader.connections if connection.topic in topics]
+        stop = None if duration_ns is None else reader.start_time + duration_ns
+        counts: Counter[str] = Counter()
+        stream = reader.messages(connections, stop=stop)
+        while True:
+            try:
+                connection, log_ns, data = next(stream)
+                counts[connection.topic] += 1
+                message: Any = reader.deserialize(data, connection.msgtype)
+            except StopIteration:
+                break
+            except _BROKEN as error:
+                read = ", ".join(f"{name} {counts[name]}" for name in topics)
+                raise MsdepthError(f"bag {self.path} is damaged after reading {read}: {_text(error)}") from error
+            yield BagMessage(connection.topic, stamp_of(message, log_ns), message)
+        self._compare(counts, topics, whole=stop is None)
+
+    def _compare(self, counts: Counter[str], topics: Collection[str], *, whole: bool) -> None:
+        """Fail loudly if the storage gave other numbers than the table of contents."""
+        promised = {name: self.topics[name].message_count for name in topics}
+        wrong = [name for name in topics if (counts[name] != promised[name] if whole else not counts[name])]
+        if wrong and (whole or not sum(counts.values())):
+            details = ", ".join(f"{name}: {counts[name]} of {promised[name]}" for name in wrong)
+            raise MsdepthError(
+                f"bag {self.path} does not hold what its metadata promises (read of promised: {details}); "
+                "the recording is incomplete or its metadata.yaml does not fit the storage: try `ros2 bag reindex`"
+            )
+
+    def _opened(self) -> AnyReader:
+        """The reader, or an error for the programmer."""
+        if self._reader is None:
+            raise MsdepthError(f"bag {self.path} is not open; use `with Bag(path) as bag:`")
+        return self._reader
+
+
+def stamp_of(message: Any, otherwise_ns: int) -> int:  # noqa: ANN401
+    """Header stamp in nanoseconds, or `otherwise_ns` for a message without a header."""
+    header = getattr(message, "header", None)
+    return otherwise_ns if header is None else int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def camera_model(label: str, message: Any) -> CameraModel:  # noqa: ANN401
+    """Camera model from a CameraInfo message.
+
+    Args:
+        label: Name of the camera, usually its spectrum.
+        message: A sensor_msgs/CameraInfo.
+
+    Raises:
+        MsdepthError: The intrinsics are not usable.
+    """
+    roi = message.roi
+    window = (int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height))
+    return CameraModel.from_camera_info_fields(
+        label,
+        int(message.width),
+        int(message.height),
+        message.k,
+        message.d,
+        message.distortion_model,
+        binning_x=int(message.binning_x),
+        binning_y=int(message.binning_y),
+        roi=window if any(window) else None,
+    )
+
+
+def _text(error: BaseException) -> str:
+    """One line for an error that may have none of its own."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,281 @@
+"""Turn a recording into what camera drivers publish: raw images with their camera_info, in order of capture."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import struct
+import threading
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from rosbags.typesys.store import Typestore
+
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.replay.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, ros2_typestore
+from msdepth_ros.replay.images import decode_image
+from msdepth_ros.replay.instants import camera_period_ns
+
+TRUTH = "ground_truth"
+_REORDER_NS = 500_000_000  # recordings are in order of arrival; cameras differ in delay by less than this
+
+
+@dataclass(frozen=True)
+class PlaybackConfig:
+    """What to play.
+
+    Attributes:
+        bag: The recording.
+        spectra: The cameras wanted; each must be in the bag.
+        prefix: What precedes the topic names in the bag, for example `/vehicle`.
+        duration_ns: Play only this much from the start; None plays all.
+        loop: Start again at the end, for ever.
+    """
+
+    bag: Path
+    spectra: tuple[str, ...] = SPECTRA
+    prefix: str = ""
+    duration_ns: int | None = None
+    loop: bool = False
+
+
+class Source(NamedTuple):
+    """One camera of the recording, or its ground truth.
+
+    Attributes:
+        name: The spectrum, or `ground_truth`.
+        image_topic: Topic of the images in the bag.
+        info_topic: Topic of the camera_info in the bag.
+        live_image: Topic to publish raw images on.
+        live_info: Topic to publish camera_info on.
+    """
+
+    name: str
+    image_topic: str
+    info_topic: str
+    live_image: str
+    live_info: str
+
+
+class Packet(NamedTuple):
+    """One image with its camera_info, serialized for ROS 2.
+
+    Attributes:
+        stamp_ns: Moment of capture, on the bag's clock; later passes of a loop continue it.
+        source: The camera.
+        image: Serialized sensor_msgs/Image.
+        info: Serialized sensor_msgs/CameraInfo.
+    """
+
+    stamp_ns: int
+    source: Source
+    image: bytearray
+    info: bytearray
+
+
+def find_sources(bag: Bag, config: PlaybackConfig) -> list[Source]:
+    """The cameras to play, and the ground truth if the bag has any.
+
+    Raises:
+        MsdepthError: A wanted camera is not in the bag.
+    """
+    topics = bag.topics
+    sources = []
+    for spectrum in config.spectra:
+        base = f"{config.prefix}/{spectrum}"
+        raw, compressed = f"{base}/image", f"{base}/image/compressed"
+        image_topic = raw if raw in topics else compressed
+        bag.require({image_topic: (IMAGE, COMPRESSED_IMAGE), f"{base}/camera_info": (CAMERA_INFO,)})
+        info = f"{base}/camera_info"
+        sources.append(Source(spectrum, image_topic, info, f"{spectrum}/image", f"{spectrum}/camera_info"))
+    truth, truth_info = f"{config.prefix}/{TRUTH}/depth", f"{config.prefix}/{TRUTH}/camera_info"
+    if truth in topics:
+        bag.require({truth: (IMAGE, COMPRESSED_IMAGE), truth_info: (CAMERA_INFO,)})
+        sources.append(Source(TRUTH, truth, truth_info, f"{TRUTH}/depth", f"{TRUTH}/camera_info"))
+    return sources
+
+
+def read_packets(config: PlaybackConfig) -> Iterator[Packet]:
+    """Images of a recording with the latest camera_info of their camera, in order of their stamps."""
+    with Bag(config.bag) as bag:
+        sources = find_sources(bag, config)
+        infos = {source.info_topic: next(bag.messages([source.info_topic])).message for source in sources}
+        offset_ns = 0
+        while True:
+            stamps: list[tuple[int, str]] = []
+            for packet in in_order(_one_pass(bag, sources, infos, config.duration_ns), _REORDER_NS):
+                stamps.append((packet.stamp_ns, packet.source.name))
+                yield packet._replace(stamp_ns=packet.stamp_ns + offset_ns)
+            if not config.loop:
+                return
+            first, last = stamps[0][0], stamps[-1][0]
+            offset_ns += last - first + camera_period_ns(stamps)
+
+
+def _one_pass(bag: Bag, sources: list[Source], infos: dict[str, Any], duration_ns: int | None) -> Iterator[Packet]:
+    """Images in order of recording."""
+    types = ros2_typestore()
+    by_topic = {source.image_topic: source for source in sources}
+    for topic, stamp_ns, message in bag.messages([*by_topic, *infos], duration_ns=duration_ns):
+        if topic in infos:
+            infos[topic] = message
+        if topic in by_topic:
+            source = by_topic[topic]
+            image = serialise_image(types, topic, message)
+            info = types.serialize_cdr(infos[source.info_topic], CAMERA_INFO)
+            yield Packet(stamp_ns, source, image, bytearray(info))
+
+
+def serialise_image(types: Typestore, topic: str, message: Any) -> bytearray:  # noqa: ANN401
+    """The raw sensor_msgs/Image of a raw or compressed one, serialized.
+
+    Args:
+        types: Where the message classes come from.
+        topic: Where the message came from, for error texts.
+        message: A sensor_msgs/Image or CompressedImage.
+    """
+    decoded, encoding = decode_image(topic, message)
+    pixels = np.ascontiguousarray(decoded)
+    image = types.types[IMAGE](
+        header=message.header,
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=pixels.strides[0],
+        data=pixels.view(np.uint8).reshape(-1),
+    )
+    return bytearray(types.serialize_cdr(image, IMAGE))
+
+
+def stamped(payload: bytearray, stamp_ns: int) -> bytes:
+    """A serialized message with a new header stamp; the header must be its first field."""
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    struct.pack_into("<iI" if payload[1] & 1 else ">iI", payload, 4, seconds, nanoseconds)
+    return bytes(payload)
+
+
+def in_order(packets: Iterable[Packet], window_ns: int) -> Iterator[Packet]:
+    """Sort packets by stamp, looking no further ahead than a window of time."""
+    waiting: list[tuple[int, int, Packet]] = []
+    count = itertools.count()
+    for packet in packets:
+        heapq.heappush(waiting, (packet.stamp_ns, next(count), packet))
+        while waiting and packet.stamp_ns - waiting[0][0] > window_ns:
+            yield heapq.heappop(waiting)[2]
+    while waiting:
+        yield heapq.heappop(waiting)[2]
+
+
+class ReadAhead:
+    """Prepares packets in a thread, so that decoding costs the publisher no time.
+
+    A recording that fits into the limit is decoded whole before the first packet is needed; a longer one is decoded
+    while it plays, never more than the limit ahead.
+
+    Args:
+        packets: What to prepare.
+        limit_bytes: How much to hold at most.
+    """
+
+    def __init__(self, packets: Iterator[Packet], limit_bytes: int) -> None:
+        """Start the thread."""
+        self._packets = packets
+        self._limit = limit_bytes
+        self._ready: deque[Packet] = deque()
+        self._bytes = 0
+        self._error: BaseException | None = None
+        self._finished = self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> ReadAhead:
+        """Use as a context, so that the thread ends."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def wait_until_filled(self) -> None:
+        """Wait until the buffer is full or everything is in it.
+
+        Raises:
+            MsdepthError: The recording could not be read.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._finished or self._bytes >= self._limit)
+        self._raise()
+
+    def __iter__(self) -> Iterator[Packet]:
+        """Packets in order; waits for the thread where it is behind."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ready or self._finished)
+                packet = self._ready.popleft() if self._ready else None
+                if packet is not None:
+                    self._bytes -= len(packet.image)
+                    self._changed.notify_all()
+            if packet is None:
+                self._raise()
+                return
+            yield packet
+
+    def _fill(self) -> None:
+        """Body of the thread."""
+        try:
+            for packet in self._packets:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._bytes < self._limit or self._closed)
+                    if self._closed:
+                        return
+                    self._ready.append(packet)
+                    self._bytes += len(packet.image)
+                    self._changed.notify_all()
+        except BaseException as error:  # noqa: BLE001  handed to the reader, whatever it is
+            self._error = error
+        finally:
+            with self._changed:
+                self._finished = True
+                self._changed.notify_all()
+
+    def _raise(self) -> None:
+        """Pass on what stopped the thread."""
+        if self._error is not None:
+            raise self._error
+
+
+def check_rate(rate: float) -> float:
+    """A playing speed that makes sense.
+
+    Raises:
+        MsdepthError: It is not above 0, or not finite.
+    """
+    if not 0 < rate < 1e3:
+        raise MsdepthError(f"rate {rate} is no speed; use a factor above 0, 1 plays as recorded")
+    return rate
+
+
+def parse_spectra(text: str, known: Collection[str] = SPECTRA) -> tuple[str, ...]:
+    """Spectra from a comma-separated list.
+
+    Raises:
+        MsdepthError: An unknown name, or none at all.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise MsdepthError(f"spectra {text!r}: give a comma-separated choice of {', '.join(known)}")
+    return names

@@ -113,7 +113,7 @@ class CameraModel:
         return make_view(self, width, height)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RigViews:
     """Everything about a rig that one network size needs."""
 
@@ -135,7 +135,7 @@ class RigViews:
         return self.maps[self.reference].to_sensor(confidence, fill=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rig:
     """Cameras by label, and where they are."""
 

@@ -22,9 +22,9 @@ MAX_STRETCH = 1.3
 ROUND_TRIP_TOLERANCE_PX = 0.25
 ZOOM_LIMITS = (0.1, 1.5)
 """Extent of a rectified view relative to the sensor's: what bounds the search for a lens with distortion."""
+GRID_SIZE = 64
 INVERSION_STEP_PX = 4
 """The lens is inverted at every fourth pixel; between them it is straight to a hundredth of a pixel."""
-_NO_MAP = np.empty(0, np.float32)
 
 
 class Window(NamedTuple):
@@ -116,8 +116,8 @@ class ViewMap:
         return sensor
 
     @cached_property
-    def _sensor_map(self) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-        """[h,w,2] network coordinates of every sensor pixel, clamped, and which are outside; None: none is."""
+    def _sensor_map(self) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_] | None]:
+        """Network x and y of every sensor pixel [h,w], clamped, and which pixels are outside; None: none is."""
         camera = self.camera
         columns = np.linspace(0, camera.width - 1, -(-camera.width // INVERSION_STEP_PX) + 1)
         rows = np.linspace(0, camera.height - 1, -(-camera.height // INVERSION_STEP_PX) + 1)
@@ -133,7 +133,8 @@ class ViewMap:
         limit = np.array([self.width, self.height]) - 0.5
         inside = np.all((points >= -0.5 - 1e-6) & (points <= limit + 1e-6), axis=2)
         points = np.clip(np.where(inside[..., None], points, 0.0), 0.0, limit - 0.5)
-        return points.astype(np.float32), None if inside.all() else ~inside
+        x, y = (np.ascontiguousarray(points[..., axis], np.float32) for axis in (0, 1))
+        return (x, y), None if inside.all() else ~inside
 
 
 def make_view(camera: CameraModel, width: int, height: int) -> ViewMap:
@@ -154,8 +155,9 @@ def make_view(camera: CameraModel, width: int, height: int) -> ViewMap:
     intrinsics[1, 1] = scale_y * camera.k[1, 1]
     intrinsics[0, 2] = scale_x * (camera.k[0, 2] + 0.5 - window.left) - 0.5
     intrinsics[1, 2] = scale_y * (camera.k[1, 2] + 0.5 - window.top) - 0.5
-    source = _source_pixels(camera, window, width, height).astype(np.float32)
-    map_1, map_2 = cv2.convertMaps(source, _NO_MAP, cv2.CV_16SC2)
+    shares = (np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height
+    source = _source_pixels(camera, window, *shares).astype(np.float32)
+    map_1, map_2 = cv2.convertMaps(source[..., 0], source[..., 1], cv2.CV_16SC2)
     blur = (_blur_size(1 / scale_x), _blur_size(1 / scale_y))
     return ViewMap(camera, width, height, intrinsics, map_1, map_2, blur)
 
@@ -190,8 +192,9 @@ def _clean_window(camera: CameraModel, window: Window) -> Window:
 
 
 def _is_clean(camera: CameraModel, window: Window) -> bool:
-    """Tells whether a grid over the window lands on the sensor, in order."""
-    source = _source_pixels(camera, window, 64, 64)
+    """Tells whether a grid over the window, its outline included, lands on the sensor, in order."""
+    shares = np.linspace(0.0, 1.0, GRID_SIZE)
+    source = _source_pixels(camera, window, shares, shares)
     on_sensor = np.all((source >= -0.5) & (source <= np.array([camera.width, camera.height]) - 0.5))
     in_order = np.all(np.diff(source[..., 0], axis=1) > 0) and np.all(np.diff(source[..., 1], axis=0) > 0)
     return bool(on_sensor and in_order)
@@ -205,15 +208,17 @@ def _zoomed(window: Window, zoom: float) -> Window:
     )
 
 
-def _source_pixels(camera: CameraModel, window: Window, width: int, height: int) -> NDArray[np.float64]:
-    """Returns [height, width, 2]: where in the sensor image each pixel of a width x height view of a window lies."""
-    x = (np.arange(width) + 0.5) * window.width / width + window.left - 0.5
-    y = (np.arange(height) + 0.5) * window.height / height + window.top - 0.5
+def _source_pixels(
+    camera: CameraModel, window: Window, x_shares: NDArray[np.float64], y_shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Returns [Y,X,2]: the sensor pixels at shares, 0 to 1, of a window's width and height."""
+    x = window.left + x_shares * window.width - 0.5
+    y = window.top + y_shares * window.height - 0.5
     pixels = np.stack(np.meshgrid(x, y), axis=-1)
     if camera.distortion_model == "none":
         return pixels
     distorted = distort(camera.rays(pixels.reshape(-1, 2)), camera.distortion_model, camera.distortion)
-    return (distorted * np.diag(camera.k)[:2] + camera.k[:2, 2]).reshape(height, width, 2)
+    return (distorted * np.diag(camera.k)[:2] + camera.k[:2, 2]).reshape(pixels.shape)
 
 
 def _blur_size(reduction: float) -> int:
@@ -229,8 +234,10 @@ def _stretched(values: NDArray[np.float64], size: int, axis: int) -> NDArray[np.
     return np.asarray(values.take(index, axis) * (1 - weight) + values.take(index + 1, axis) * weight, np.float64)
 
 
-def _sample(values: NDArray[np.float32], coordinates: NDArray[np.float32], interpolation: int) -> NDArray[np.float32]:
+def _sample(
+    values: NDArray[np.float32], coordinates: tuple[NDArray[np.float32], NDArray[np.float32]], interpolation: int
+) -> NDArray[np.float32]:
     """Samples values at network coordinates."""
     return np.asarray(
-        cv2.remap(values, coordinates, _NO_MAP, interpolation, borderMode=cv2.BORDER_REPLICATE), np.float32
+        cv2.remap(values, *coordinates, interpolation, borderMode=cv2.BORDER_REPLICATE), np.float32
     )

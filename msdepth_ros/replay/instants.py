@@ -35,7 +35,9 @@ def camera_period_ns(stamps: Iterable[tuple[int, str]]) -> int:
     by_camera: dict[str, list[int]] = {}
     for stamp_ns, spectrum in stamps:
         by_camera.setdefault(spectrum, []).append(stamp_ns)
-    longest = sorted(max(by_camera.values(), key=lambda camera: len(camera), default=[]))
+    longest: list[int] = []
+    for camera in by_camera.values():
+        longest = max(longest, sorted(camera), key=len)
     steps = [after - before for before, after in itertools.pairwise(longest) if after > before]
     return int(median(steps)) if steps else DEFAULT_PERIOD_NS
 

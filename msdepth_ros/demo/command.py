@@ -1,0 +1,282 @@
+"""The `msdepth demo` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from msdepth_ros.core.errors import MsdepthError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from msdepth_ros.demo.processes import Children
+
+ANSWERED_AT_LEAST = 0.99
+_SAMPLE = "samples/city_drive"
+_DRAIN_S = 1.5  # the last depth image and one more diagnostics message after the player has ended
+_LINE_EVERY_S = 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `msdepth demo`."""
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the report (default: %(default)s)")
+    parser.add_argument("--bag", type=Path, help=f"the drive to play (default: {_SAMPLE} of the project)")
+    parser.add_argument("--rig", type=Path, help="calibration of its cameras (default: rig.yaml in the bag)")
+    parser.add_argument("--model", type=Path, help="model to run (default: the one that ships with the package)")
+    parser.add_argument("--domain-id", type=int, help="ROS_DOMAIN_ID, 0 to 101 (default: one of its own)")
+    parser.add_argument("--duration", type=float, metavar="S", help="play only the first S seconds")
+    parser.add_argument("--rate", type=float, default=1.0, help="playing speed (default: %(default)s)")
+
+
+class StatusLine:
+    """The one line that shows how the run is going: in place on a terminal, else every two seconds."""
+
+    def __init__(self) -> None:
+        """Nothing shown yet."""
+        self._tty = sys.stdout.isatty()
+        self._last_s = 0.0
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        """Show a text, if there is something new to show."""
+        now_s = time.monotonic()
+        if text == self._shown or (not self._tty and now_s - self._last_s < _LINE_EVERY_S):
+            return
+        print(f"\r\x1b[2K{text}" if self._tty else text, end="" if self._tty else "\n", flush=True)
+        self._last_s, self._shown = now_s, text
+
+    def close(self) -> None:
+        """Leave the line."""
+        if self._tty and self._shown:
+            print(flush=True)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo.
+
+    Args:
+        options: What `add_arguments` declared.
+
+    Returns:
+        0, or 1 if too few instants were answered or a process ended early.
+
+    Raises:
+        MsdepthError: Bad input.
+    """
+    from msdepth_ros.nodes.transport import require_rclpy
+
+    require_rclpy()
+    bag, rig = find_inputs(options)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with _signals_as_exceptions(), tempfile.TemporaryDirectory(prefix="msdepth_demo_") as scratch:
+        status = StatusLine()
+        try:
+            _measure(options, bag, rig, Path(scratch), status)
+        except KeyboardInterrupt:
+            status.close()
+            print("interrupted; the processes have ended", file=sys.stderr)
+            return 130
+        except ChildError as error:
+            status.close()
+            print(f"msdepth: error: {error}; logs are in {options.out / 'logs'}", file=sys.stderr)
+            return 1
+        status.close()
+        return _conclude(options, bag, Path(scratch))
+
+
+class ChildError(Exception):
+    """A process of the demo failed; inputs had been checked before."""
+
+
+def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
+    """Absolute paths of the bag and its rig, checked so far that an error comes before anything starts.
+
+    Raises:
+        MsdepthError: Something is missing; says what.
+    """
+    from msdepth_ros.core.camera import Rig
+    from msdepth_ros.nodes.transport import share_path
+    from msdepth_ros.replay.bag import Bag
+    from msdepth_ros.replay.playback import PlaybackConfig, check_rate, find_sources
+
+    check_rate(options.rate)
+    if options.domain_id is not None and not 0 <= options.domain_id <= 101:
+        raise MsdepthError(f"domain id {options.domain_id}: use 0 to 101, others have no UDP ports")
+    try:
+        bag = (options.bag or share_path(_SAMPLE)).resolve()
+    except MsdepthError as error:
+        raise MsdepthError(f"the sample drive is not installed here; give a bag with --bag ({error})") from error
+    with Bag(bag) as opened:
+        find_sources(opened, PlaybackConfig(bag))
+    rig = (options.rig or (bag if bag.is_dir() else bag.parent) / "rig.yaml").resolve()
+    if not rig.exists():
+        raise MsdepthError(f"no calibration at {rig}; give the rig of this bag with --rig")
+    Rig.load(rig)
+    if options.model and not options.model.exists():
+        raise MsdepthError(f"model {options.model} does not exist; leave --model out for the one of the package")
+    return bag, rig
+
+
+def _measure(options: argparse.Namespace, bag: Path, rig: Path, scratch: Path, status: StatusLine) -> None:
+    """Run the three processes to the end of the drive; their results are in `scratch` then."""
+    from msdepth_ros.demo.processes import Children
+    from msdepth_ros.nodes.transport import host_only_environment
+
+    # Any process may take any domain; a number that differs between runs keeps two demos on one host apart.
+    domain_id = 1 + os.getpid() % 100 if options.domain_id is None else options.domain_id
+    logs = options.out / "logs"
+    logs.mkdir(exist_ok=True)
+    environment = host_only_environment(domain_id)
+    package_root = str(Path(__file__).resolve().parents[2])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH", "")]))
+    environment["ROS_LOG_DIR"] = str(logs.resolve())
+    with Children(environment, logs) as children:
+        try:
+            _follow(options, bag, rig, scratch, status, children)
+        except MsdepthError as error:
+            raise ChildError(str(error)) from error
+
+
+def _follow(
+    options: argparse.Namespace, bag: Path, rig: Path, scratch: Path, status: StatusLine, children: Children
+) -> None:
+    """Start the processes, show the status while the drive plays, end them in order."""
+    latest: list[dict[str, Any]] = []
+
+    def take(line: str) -> None:
+        latest[:] = [json.loads(line)]
+
+    node = children.start("node", "msdepth_ros.nodes.fused_depth", node_arguments(options, rig))
+    monitor = children.start("monitor", "msdepth_ros.nodes.monitor", ["--json", "--out", str(scratch)], take)
+    # Two subscribers to each camera: the node, once it is active, and the monitor.
+    play = [str(bag), "--wait-for-subscribers", "2", "--summary", str(scratch / "player.json")]
+    play += ["--rate", str(options.rate)]
+    play += ["--duration", str(options.duration)] if options.duration else []
+    player = children.start("player", "msdepth_ros.nodes.player", play)
+    while player.running:
+        node.check()
+        monitor.check()
+        status.show(_status(latest))
+        time.sleep(0.1)
+    player.check(may_end=True)
+    end_s = time.monotonic() + _DRAIN_S
+    while time.monotonic() < end_s:
+        node.check()
+        monitor.check()
+        time.sleep(0.1)
+    monitor.end(patience_s=30.0)
+    monitor.check(may_end=True)
+    status.show(_status(latest))
+    node.end()
+
+
+def node_arguments(options: argparse.Namespace, rig: Path) -> list[str]:
+    """Command line of the node."""
+    parameters = {"calibration.source": "file", "calibration.file": str(rig)}
+    if options.model:
+        parameters["model.path"] = str(options.model.resolve())
+    return ["--ros-args", *(part for name, value in parameters.items() for part in ("-p", f"{name}:={value}"))]
+
+
+def _status(latest: list[dict[str, Any]]) -> str:
+    """The live line."""
+    from msdepth_ros.nodes.monitor import status_text
+
+    if not latest or not latest[0]["sets"]:
+        return "starting: the node loads and warms its model, the player decodes the drive"
+    return status_text(latest[0])
+
+
+def _conclude(options: argparse.Namespace, bag: Path, scratch: Path) -> int:
+    """Write the report and the summary, and judge the run."""
+    from msdepth_ros.replay.instants import Instant
+    from msdepth_ros.replay.moments import load_moments
+    from msdepth_ros.replay.records import NodeReport, SetRecord, summarise
+    from msdepth_ros.replay.report import Run, now_text, write_report
+
+    played = json.loads((scratch / "player.json").read_text(encoding="utf-8"))
+    watched = json.loads((scratch / "monitor.json").read_text(encoding="utf-8"))
+    instants = [Instant(entry["stamp_ns"], tuple(entry["spectra"])) for entry in played["instants"]]
+    records = [SetRecord.from_json(values) for values in watched["records"]]
+    node = NodeReport.from_json(watched["node"])
+    summary = summarise(records, instants, period_ns=played["period_ns"], node=node)
+    summary_path, report_path = options.out / "summary.json", options.out / "report.html"
+    summary_path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    run_data = Run(
+        title=bag.name,
+        summary=summary,
+        records=records,
+        instants=instants,
+        moments=load_moments(scratch / "moments.npz"),
+        problems=watched["problems"],
+        made=now_text(),
+    )
+    write_report(report_path, run_data)
+    print(_headline(summary))
+    for problem, count in watched["problems"].items():
+        print(f"note: {problem} ({count} times)")
+    print(f"report:  {report_path}\nsummary: {summary_path}")
+    return judge(summary)
+
+
+def _headline(summary: dict[str, Any]) -> str:
+    """The outcome in one line."""
+
+    def number(value: float | None, pattern: str) -> str:
+        return "-" if value is None else format(value, pattern)
+
+    latency = summary["latency_ms"]
+    return (
+        f"{summary['instants_answered']} of {summary['instants_published']} instants answered, "
+        f"{number(summary['rate_hz'], '.1f')} Hz, latency p50 {number(latency['p50'], '.0f')} ms "
+        f"p99 {number(latency['p99'], '.0f')} ms, model {number(summary['model_ms']['p50'], '.0f')} ms, "
+        f"AbsRel {number(summary['abs_rel'], '.3f')}"
+    )
+
+
+def judge(summary: dict[str, Any]) -> int:
+    """Exit code of a run: 1, with the reason on stderr, if fewer than 99 % of the instants were answered."""
+    published, answered = summary["instants_published"], summary["instants_answered"]
+    if published and answered >= ANSWERED_AT_LEAST * published:
+        return 0
+    print(
+        f"msdepth: error: {answered} of {published} published instants were answered, {ANSWERED_AT_LEAST:.0%} are "
+        "needed; the machine may be too busy, see the latency in the report and the node's log",
+        file=sys.stderr,
+    )
+    return 1
+
+
+@contextmanager
+def _signals_as_exceptions() -> Iterator[None]:
+    """Treat SIGTERM like Ctrl-C, so that the processes are ended in either case."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command on its own; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="msdepth demo", description="Play the sample drive through the live node.")
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except MsdepthError as error:
+        print(f"msdepth: error: {error}", file=sys.stderr)
+        return 2

@@ -1,0 +1,165 @@
+"""The report of a run: one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from plotly.offline import get_plotlyjs
+
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.replay.figures import SPECTRUM_COLOURS, timeline
+from msdepth_ros.replay.instants import Instant, camera_period_ns, count_answered
+from msdepth_ros.replay.moments import Moment, choose_moments
+from msdepth_ros.replay.records import SetRecord
+from msdepth_ros.replay.tiles import Tile, make_scales, moment_tiles
+
+MOMENTS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a report shows.
+
+    Attributes:
+        title: Heading, usually the name of the bag.
+        summary: What `msdepth_ros.replay.records.summarise` made.
+        records: The sets, in order of time.
+        instants: What was published.
+        moments: Candidates to show in full.
+        problems: How often what went wrong.
+        made: When, for the heading; empty leaves it out.
+    """
+
+    title: str
+    summary: Mapping[str, Any]
+    records: Sequence[SetRecord]
+    instants: Sequence[Instant]
+    moments: Sequence[Moment]
+    problems: Mapping[str, int] = field(default_factory=dict)
+    made: str = ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A headline number; `state` is `good`, `bad` or empty."""
+
+    label: str
+    value: str
+    unit: str = ""
+    note: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class MomentView:
+    """A moment as the page shows it."""
+
+    time: str
+    facts: str
+    chips: list[dict[str, Any]]
+    groups: list[list[Tile]]
+
+
+def now_text() -> str:
+    """The current time for a heading."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def write_report(path: Path, run: Run) -> None:
+    """Write the page.
+
+    Args:
+        path: The HTML file.
+        run: What to show.
+    """
+    path.write_text(render_report(run), encoding="utf-8")
+
+
+def render_report(run: Run) -> str:
+    """The page as text."""
+    template = files("msdepth_ros.replay").joinpath("report_template.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    records = sorted(run.records, key=lambda record: record.stamp_ns)
+    period_ns = camera_period_ns((record.stamp_ns, "set") for record in records)
+    unanswered = [
+        instant.stamp_ns
+        for instant in run.instants
+        if not count_answered([instant], (record.stamp_ns for record in records), period_ns)
+    ]
+    start_ns = min([r.stamp_ns for r in records] + [instant.stamp_ns for instant in run.instants], default=0)
+    scales = make_scales()
+    moments = [
+        _moment_view(moment, start_ns, moment_tiles(moment, scales))
+        for moment in choose_moments(list(run.moments), MOMENTS_SHOWN)
+    ]
+    return environment.from_string(template).render(
+        title=run.title,
+        summary=run.summary,
+        made=run.made,
+        cards=_cards(run.summary),
+        by_spectra=_by_spectra(run.summary),
+        timeline=timeline(records, run.instants, unanswered_ns=unanswered, period_ns=period_ns),
+        moments=moments,
+        problems=run.problems,
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def number(value: float | None, pattern: str) -> str:
+    """A number for people; a dash if there is none."""
+    return "–" if value is None else format(value, pattern)
+
+
+def _cards(summary: Mapping[str, Any]) -> list[Card]:
+    """The headline numbers."""
+    published, answered = summary["instants_published"], summary["instants_answered"]
+    share = answered / published if published else 0.0
+    latency = summary["latency_ms"]
+    return [
+        Card("Instants answered", f"{100 * share:.1f}", "%", f"{answered} of {published}",
+             "good" if share >= 0.99 else "bad"),
+        Card("Latency, median", number(latency["p50"], ".0f"), "ms", f"p90 {number(latency['p90'], '.0f')} ms"),
+        Card("Latency, p99", number(latency["p99"], ".0f"), "ms", "newest image to depth"),
+        Card("Rate", number(summary["rate_hz"], ".1f"), "Hz", "depth images received"),
+        Card("Model", number(summary["model_ms"]["p50"], ".0f"), "ms", "median inference"),
+        Card("AbsRel", number(summary["abs_rel"], ".3f"), "", "unscaled, mean over sets"),
+        Card("Dropped", str(summary["dropped"]), "", "messages and sets"),
+    ]  # fmt: skip
+
+
+def _by_spectra(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the table of combinations, most frequent first."""
+    sets: Mapping[str, int] = summary["sets_by_spectra"]
+    total = sum(sets.values())
+    return [
+        {
+            "key": key,
+            "sets": count,
+            "percent": round(100 * count / total, 1),
+            "abs_rel": number(summary["abs_rel_by_spectra"].get(key), ".3f"),
+        }
+        for key, count in sorted(sets.items(), key=lambda item: -item[1])
+    ]
+
+
+def _moment_view(moment: Moment, start_ns: int, groups: list[list[Tile]]) -> MomentView:
+    """Texts and pictures of one moment."""
+    record = moment.record
+    facts = [f"latency {record.latency_ms:.0f} ms"]
+    if record.abs_rel is not None:
+        facts.append(f"AbsRel {record.abs_rel:.3f}")
+    if record.coverage is not None:
+        facts.append(f"depth on {100 * record.coverage:.0f} % of the pixels with truth")
+    chips = [
+        {"name": spectrum, "alive": spectrum in record.spectra, "colour": SPECTRUM_COLOURS[spectrum]}
+        for spectrum in SPECTRA
+    ]
+    return MomentView(f"{(record.stamp_ns - start_ns) * 1e-9:.1f} s", ", ".join(facts), chips, groups)

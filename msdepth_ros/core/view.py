@@ -203,9 +203,7 @@ def _is_clean(camera: CameraModel, window: Window) -> bool:
 def _zoomed(window: Window, zoom: float) -> Window:
     """Scales a window about its centre."""
     width, height = zoom * window.width, zoom * window.height
-    return Window(
-        window.left + (window.width - width) / 2, window.top + (window.height - height) / 2, width, height
-    )
+    return Window(window.left + (window.width - width) / 2, window.top + (window.height - height) / 2, width, height)
 
 
 def _source_pixels(
@@ -238,6 +236,4 @@ def _sample(
     values: NDArray[np.float32], coordinates: tuple[NDArray[np.float32], NDArray[np.float32]], interpolation: int
 ) -> NDArray[np.float32]:
     """Samples values at network coordinates."""
-    return np.asarray(
-        cv2.remap(values, *coordinates, interpolation, borderMode=cv2.BORDER_REPLICATE), np.float32
-    )
+    return np.asarray(cv2.remap(values, *coordinates, interpolation, borderMode=cv2.BORDER_REPLICATE), np.float32)

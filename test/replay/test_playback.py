@@ -1,0 +1,136 @@
+"""What the player prepares: order, decoding, stamps, bounded memory."""
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bags import IMAGE, INFO, PERIOD_NS, THERMAL_LATE_NS, TYPES, pixels_of, stamps_of, write_bag
+from hypothesis import given
+from hypothesis import strategies as st
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.replay.images import decode_image
+from msdepth_ros.replay.playback import (
+    TRUTH,
+    Packet,
+    PlaybackConfig,
+    ReadAhead,
+    Source,
+    check_rate,
+    in_order,
+    parse_spectra,
+    read_packets,
+    stamped,
+)
+from msdepth_ros.replay.recorder import payload_stamp_ns
+
+SOURCE = Source("rgb", "a", "b", "c", "d")
+
+
+def packet(stamp_ns: int, size: int = 1) -> Packet:
+    return Packet(stamp_ns, SOURCE, bytearray(size), bytearray())
+
+
+def test_packets_are_raw_images_with_the_info_of_their_camera(tmp_path: Path) -> None:
+    packets = list(read_packets(PlaybackConfig(write_bag(tmp_path / "drive", instants=2))))
+    assert sorted(p.source.name for p in packets) == sorted(["rgb", "nir", "thermal", TRUTH] * 2)
+    for p in packets:
+        image = decode_image("t", TYPES.deserialize_cdr(bytes(p.image), IMAGE))
+        index = round((p.stamp_ns - stamps_of(p.source.name, 0)) / PERIOD_NS)
+        np.testing.assert_array_equal(image.pixels, pixels_of(p.source.name, index))
+        info = TYPES.deserialize_cdr(bytes(p.info), INFO)
+        assert (info.height, info.width) == image.pixels.shape[:2]
+
+
+def test_packets_come_in_order_of_capture(tmp_path: Path) -> None:
+    stamps = [p.stamp_ns for p in read_packets(PlaybackConfig(write_bag(tmp_path / "drive")))]
+    assert stamps == sorted(stamps)
+
+
+def test_a_loop_continues_the_clock_by_one_period(tmp_path: Path) -> None:
+    folder = write_bag(tmp_path / "drive", instants=3, cameras=("rgb",))
+    config = PlaybackConfig(folder, spectra=("rgb",), loop=True)
+    stamps = [p.stamp_ns for p in islice(read_packets(config), 8)]
+    assert np.diff(stamps).tolist() == [PERIOD_NS] * 7
+
+
+def test_duration_and_prefix(tmp_path: Path) -> None:
+    folder = write_bag(tmp_path / "drive")
+    assert len(list(read_packets(PlaybackConfig(folder, duration_ns=250_000_000)))) == 12
+    with pytest.raises(MsdepthError, match="no messages on /car/rgb/image/compressed"):
+        list(read_packets(PlaybackConfig(folder, prefix="/car")))
+
+
+def test_a_missing_camera_is_an_error_unless_it_is_not_wanted(tmp_path: Path) -> None:
+    folder = write_bag(tmp_path / "drive", cameras=("rgb", "nir"))
+    with pytest.raises(MsdepthError, match="no messages on /thermal/image/compressed, /thermal/camera_info"):
+        list(read_packets(PlaybackConfig(folder)))
+    assert len(list(read_packets(PlaybackConfig(folder, spectra=("rgb", "nir"))))) == 10
+
+
+@given(st.integers(0, 2**31 - 1), st.integers(0, 10**9 - 1))
+def test_a_new_stamp_is_read_back(seconds: int, nanoseconds: int) -> None:
+    image = bytearray(TYPES.serialize_cdr(TYPES.types["std_msgs/msg/Header"](
+        stamp=TYPES.types["builtin_interfaces/msg/Time"](sec=1, nanosec=2), frame_id="camera"), "std_msgs/msg/Header"))  # fmt: skip
+    stamp_ns = seconds * 10**9 + nanoseconds
+    payload = stamped(image, stamp_ns)
+    assert payload_stamp_ns(payload) == stamp_ns
+    after = TYPES.deserialize_cdr(payload, "std_msgs/msg/Header")
+    assert (after.stamp.sec, after.stamp.nanosec, after.frame_id) == (seconds, nanoseconds, "camera")
+
+
+@given(st.lists(st.integers(0, 20)))
+def test_order_is_restored_within_the_window(jitter: list[int]) -> None:
+    packets = [packet(10 * index + shift) for index, shift in enumerate(jitter)]
+    stamps = [p.stamp_ns for p in in_order(packets, window_ns=30)]
+    assert stamps == sorted(p.stamp_ns for p in packets)
+
+
+def test_read_ahead_holds_no_more_than_its_limit_and_gives_everything() -> None:
+    taken: list[int] = []
+
+    def source() -> Iterator[Packet]:
+        for index in range(100):
+            taken.append(index)
+            yield packet(index, size=10)
+
+    with ReadAhead(source(), limit_bytes=200) as ahead:
+        ahead.wait_until_filled()
+        time.sleep(0.05)
+        assert len(taken) <= 21
+        assert [p.stamp_ns for p in ahead] == list(range(100))
+
+
+def test_read_ahead_passes_errors_on_and_ends_its_thread() -> None:
+    def source() -> Iterator[Packet]:
+        yield packet(0)
+        raise MsdepthError("broken bag")
+
+    with ReadAhead(source(), limit_bytes=100) as ahead, pytest.raises(MsdepthError, match="broken bag"):
+        ahead.wait_until_filled()
+    endless = (packet(index, size=50) for index in iter(int, 1))
+    with ReadAhead(endless, limit_bytes=100) as ahead:
+        ahead.wait_until_filled()
+    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
+def test_senseless_rates_are_refused(rate: float) -> None:
+    with pytest.raises(MsdepthError, match="rate"):
+        check_rate(rate)
+
+
+def test_spectra_are_checked() -> None:
+    assert parse_spectra("thermal, rgb") == ("thermal", "rgb")
+    for text in ("", "rgb,lidar"):
+        with pytest.raises(MsdepthError, match="choice of rgb, nir, thermal"):
+            parse_spectra(text)
+
+
+def test_thermal_keeps_its_delay(tmp_path: Path) -> None:
+    packets = list(read_packets(PlaybackConfig(write_bag(tmp_path / "drive", instants=1))))
+    by_name = {p.source.name: p.stamp_ns for p in packets}
+    assert by_name["thermal"] - by_name["rgb"] == THERMAL_LATE_NS

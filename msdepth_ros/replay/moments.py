@@ -42,9 +42,9 @@ class MomentKeeper:
     """Keeps a bounded number of moments: evenly spread in time, and after each change of the set of spectra.
 
     Args:
-        limit: How many to keep at most; when there are more, the spacing doubles and every moment too close to
-            the one before it goes, unless the spectra changed between the two.
-        spacing_ns: Least time between two moments at first.
+        limit: How many to keep at most; when there are more, the spacings double and every moment too close to
+            the one before it goes.
+        spacing_ns: Least time between two moments at first; it is shorter where the spectra changed.
     """
 
     def __init__(self, limit: int, spacing_ns: int) -> None:
@@ -52,6 +52,7 @@ class MomentKeeper:
         self.moments: list[Moment] = []
         self._limit = limit
         self._spacing_ns = spacing_ns
+        self._change_spacing_ns = min(_AFTER_CHANGE_NS, spacing_ns)
 
     def wants(self, record: SetRecord) -> bool:
         """Whether the set of this record is to be kept."""
@@ -62,18 +63,17 @@ class MomentKeeper:
         self.moments.append(moment)
         while len(self.moments) > self._limit:
             self._spacing_ns *= 2
+            self._change_spacing_ns *= 2
             kept = self.moments[:1]
             for candidate in self.moments[1:]:
                 if self._apart(kept[-1].record, candidate.record):
                     kept.append(candidate)
-            if len(kept) == len(self.moments):
-                kept = kept[: self._limit - 1] + kept[-1:]
             self.moments = kept
 
     def _apart(self, before: SetRecord, after: SetRecord) -> bool:
         """Whether two records in a row are both worth keeping."""
         changed = before.spectra != after.spectra
-        return after.stamp_ns - before.stamp_ns >= (_AFTER_CHANGE_NS if changed else self._spacing_ns)
+        return after.stamp_ns - before.stamp_ns >= (self._change_spacing_ns if changed else self._spacing_ns)
 
 
 def choose_moments(moments: list[Moment], limit: int) -> list[Moment]:

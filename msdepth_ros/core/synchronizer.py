@@ -1,0 +1,297 @@
+"""Groups the images of several cameras into sets that belong to one instant, while cameras come and go.
+
+Pure and deterministic: time comes in as an argument, nothing is called back, and there is no lock. Use it from one
+thread, or guard it with a lock that is held for one call only.
+
+Stamps say which images belong together (see `matching`); `now_ns`, from a clock that never jumps
+(`time.monotonic_ns`), says how long to wait:
+
+- A spectrum is *live* while it was heard within `stale_after_ns`. A set with every live spectrum leaves at once; any
+  other when `deadline_ns` has passed since its first arrival. Two things are not worth a wait: a camera that is slower
+  than the others and has no image due, and one whose images always come after the deadline.
+- Sets leave in stamp order. When one leaves, older ones that still wait leave just before it.
+- An image that belongs to a set that has left is *late*: it makes no second set for the same instant.
+- Cameras faster than the reference do not multiply the sets: what lies between two of its images is *surplus*.
+- The *pacemaker*, which is the reference while it is live, says what time it is. An image so far ahead of it that the
+  pacemaker could not catch up before the deadline is refused as *ahead*: one camera with a wrong clock must not make
+  everybody else late. When the pacemaker, or any two spectra, jump back, everything that waits is forgotten and a
+  new timeline begins (a bag that loops).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.matching import FrameSet, Item, divide
+from msdepth_ros.core.spectra import SPECTRA, check_spectrum, in_canonical_order
+from msdepth_ros.core.stream import Stream, SynchronizerStatistics
+
+__all__ = ["FrameSet", "Item", "SpectralSynchronizer", "SynchronizerConfig", "SynchronizerStatistics"]
+
+MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class SynchronizerConfig:
+    """How to build sets; all times in nanoseconds.
+
+    Attributes:
+        spectra: The spectra that may come.
+        reference: The spectrum whose camera defines the output frame; it need not be one of `spectra`.
+        tolerance_ns: Largest distance of an image from the set's stamp; less than half a frame period is wise.
+        deadline_ns: Longest wait for a missing image, from the first arrival of a set.
+        stale_after_ns: A spectrum silent for longer is not waited for; more than the slowest camera's period.
+        reset_after_ns: Stamps that go back by more than this are a jump of the clock, not a late image.
+        offset_ns: Added to every stamp of a spectrum.
+        capacity: Images that may wait per spectrum.
+    """
+
+    spectra: tuple[str, ...] = SPECTRA
+    reference: str = "rgb"
+    tolerance_ns: int = 40 * MS
+    deadline_ns: int = 60 * MS
+    stale_after_ns: int = 500 * MS
+    reset_after_ns: int = 500 * MS
+    offset_ns: Mapping[str, int] = field(default_factory=dict)
+    capacity: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot work."""
+        if not self.spectra or len(set(self.spectra)) != len(self.spectra):
+            raise MsdepthError(f"synchronizer: spectra {list(self.spectra)} must name at least one, each once")
+        for name in (*self.spectra, self.reference):
+            check_spectrum(name)
+        unknown = set(self.offset_ns) - set(self.spectra)
+        if unknown:
+            raise MsdepthError(f"synchronizer: offset for {sorted(unknown)}, which is not among {list(self.spectra)}")
+        for name in ("tolerance_ns", "deadline_ns", "stale_after_ns", "reset_after_ns"):
+            if getattr(self, name) < 0:
+                raise MsdepthError(f"synchronizer: {name} is {getattr(self, name)}; it must not be negative")
+        if self.capacity < 1:
+            raise MsdepthError(f"synchronizer: capacity is {self.capacity}; it must be at least 1")
+
+
+class SpectralSynchronizer:
+    """Collects images and gives them back as sets."""
+
+    def __init__(self, config: SynchronizerConfig) -> None:
+        """Starts with nothing waiting and no spectrum live."""
+        self.config = config
+        self._order = in_canonical_order(config.spectra)
+        self._streams = {name: Stream(config.capacity) for name in self._order}
+        self._last: FrameSet | None = None
+        self._now_ns: int | None = None
+        self._pacemaker: str | None = None
+        self._jumped: set[str] = set()
+        self._complete = self._partial = self._resets = 0
+
+    @property
+    def statistics(self) -> SynchronizerStatistics:
+        """A snapshot of the counts; the per-spectrum ones stay live."""
+        counts = {name: stream.counts for name, stream in self._streams.items()}
+        return SynchronizerStatistics(self._complete, self._partial, self._resets, counts)
+
+    @property
+    def pending_count(self) -> int:
+        """How many images wait."""
+        return sum(len(stream.pending) for stream in self._streams.values())
+
+    def live(self, now_ns: int) -> tuple[str, ...]:
+        """Returns the spectra that are waited for at this time, in canonical order."""
+        within_ns = self.config.stale_after_ns
+        return tuple(name for name in self._order if self._streams[name].is_live(now_ns, within_ns))
+
+    def add(self, spectrum: str, stamp_ns: int, item: object, now_ns: int) -> list[FrameSet]:
+        """Takes one image and returns the sets that became ready, oldest first.
+
+        Args:
+            spectrum: One of the configured spectra.
+            stamp_ns: Capture time from the image's header.
+            item: The image, or anything else; it is only passed on.
+            now_ns: The present on a steady clock, the same for all calls.
+
+        Raises:
+            MsdepthError: The spectrum is not configured.
+        """
+        stream = self._streams.get(spectrum)
+        if stream is None:
+            raise MsdepthError(f"synchronizer: {spectrum!r} is not one of its spectra {list(self._order)}")
+        now_ns = self._advance(now_ns)
+        stream.counts.received += 1
+        arrival = Item(stamp_ns + self.config.offset_ns.get(spectrum, 0), item, now_ns)
+        self._choose_pacemaker(spectrum, now_ns)
+        if self._jumps_back(spectrum, arrival.stamp_ns):
+            self.reset()
+        if self._accepts(spectrum, stream, arrival):
+            stream.insert(arrival)
+        return self._leave(now_ns)
+
+    def poll(self, now_ns: int) -> list[FrameSet]:
+        """Returns the sets whose deadline has passed, oldest first."""
+        return self._leave(self._advance(now_ns))
+
+    def next_deadline_ns(self) -> int | None:
+        """Returns when `poll` is worth calling if nothing arrives until then; None if nothing waits."""
+        waiting = [item.received_ns for stream in self._streams.values() for item in stream.pending.values()]
+        if not waiting:
+            return None
+        moments = [min(waiting) + self.config.deadline_ns]
+        for stream in self._streams.values():
+            if stream.seen_ns is not None:
+                moments.append(stream.seen_ns + self.config.stale_after_ns + 1)
+        return min(moment for moment in moments if self._now_ns is None or moment > self._now_ns)
+
+    def reset(self) -> None:
+        """Forgets what waits and begins a new timeline; which cameras are live is still known."""
+        for stream in self._streams.values():
+            stream.clear()
+        self._last = None
+        self._jumped.clear()
+        self._resets += 1
+
+    def _advance(self, now_ns: int) -> int:
+        """Keeps the present from going back: a step is ignored, a jump (simulated time) begins anew."""
+        if self._now_ns is not None and now_ns < self._now_ns:
+            if self._now_ns - now_ns <= self.config.deadline_ns:
+                return self._now_ns
+            self.reset()
+            for stream in self._streams.values():
+                stream.seen_ns = stream.heard_ns = None
+        self._now_ns = now_ns
+        return now_ns
+
+    def _choose_pacemaker(self, arriving: str, now_ns: int) -> None:
+        """The reference while it is heard; else whoever is it stays it; else the slowest of those that are heard."""
+        within_ns = self.config.stale_after_ns
+        heard = [name for name in self._order if name == arriving or self._streams[name].is_heard(now_ns, within_ns)]
+        if self.config.reference in heard:
+            self._pacemaker = self.config.reference
+        elif self._pacemaker not in heard:
+            self._pacemaker = max(heard, key=lambda name: self._streams[name].period_ns() or 0)
+
+    def _jumps_back(self, spectrum: str, stamp_ns: int) -> bool:
+        """Whether this stamp shows that the clock was set back."""
+        latest = [self._streams[spectrum].newest_ns]
+        if spectrum == self._pacemaker and self._last is not None:
+            latest.append(self._last.stamp_ns)
+        behind = any(known is not None and stamp_ns < known - self.config.reset_after_ns for known in latest)
+        if not behind:
+            self._jumped.discard(spectrum)
+            return False
+        self._jumped.add(spectrum)
+        return spectrum == self._pacemaker or len(self._jumped) > 1
+
+    def _accepts(self, spectrum: str, stream: Stream, arrival: Item) -> bool:
+        """Decides whether an arrival may wait for its set, and counts why not."""
+        if self._is_ahead(spectrum, arrival):
+            stream.counts.ahead += 1
+            return False
+        if spectrum in self._jumped:
+            stream.counts.late += 1
+            return False
+        if not stream.note(arrival.stamp_ns, arrival.received_ns):
+            stream.counts.duplicates += 1
+            return False
+        if self._is_surplus(spectrum, arrival.stamp_ns):
+            stream.seen_ns = arrival.received_ns
+            stream.counts.surplus += 1
+            return False
+        if self._is_late(spectrum, arrival.stamp_ns):
+            if self._was_worth_waiting(arrival):
+                stream.seen_ns = arrival.received_ns
+            stream.counts.late += 1
+            return False
+        stream.seen_ns = arrival.received_ns
+        return True
+
+    def _is_ahead(self, spectrum: str, arrival: Item) -> bool:
+        """Whether the pacemaker's image for this stamp would come too late for it."""
+        if spectrum == self._pacemaker or self._pacemaker is None:
+            return False
+        pacemaker = self._streams[self._pacemaker]
+        expected_ns = pacemaker.expected_stamp_ns(arrival.received_ns)
+        if expected_ns is None:
+            return False
+        period_ns = pacemaker.period_ns()
+        limit_ns = self.config.reset_after_ns if period_ns is None else max(self.config.deadline_ns, period_ns)
+        return arrival.stamp_ns - expected_ns > limit_ns
+
+    def _is_late(self, spectrum: str, stamp_ns: int) -> bool:
+        """Whether the image belongs to the set that left last, or to an older one."""
+        if self._last is None or stamp_ns <= self._last.stamp_ns:
+            return self._last is not None
+        begins_next = spectrum == self._pacemaker and spectrum in self._last.items
+        return not begins_next and self._is_same_instant(stamp_ns, self._last.stamp_ns)
+
+    def _is_same_instant(self, stamp_ns: int, other_ns: int) -> bool:
+        """Whether two stamps are within tolerance and nearer than half the pacemaker's period."""
+        distance_ns, period_ns = abs(stamp_ns - other_ns), self._period_ns()
+        return period_ns is not None and distance_ns <= self.config.tolerance_ns and 2 * distance_ns < period_ns
+
+    def _was_worth_waiting(self, late: Item) -> bool:
+        """Whether a late image would have made its set's deadline."""
+        if self._last is None:
+            return False
+        waited_ns = late.received_ns - self._last.first_received_ns + self._last.stamp_ns - late.stamp_ns
+        return waited_ns <= self.config.deadline_ns
+
+    def _is_surplus(self, spectrum: str, stamp_ns: int) -> bool:
+        """Whether the image lies between the pacemaker's last one, which has a partner, and its next one."""
+        period_ns = self._period_ns()
+        if self._last is None or period_ns is None or spectrum == self._pacemaker:
+            return False
+        served = spectrum in self._last.items and self._pacemaker in self._last.items
+        since_ns = stamp_ns - self._last.stamp_ns
+        return served and 0 < since_ns < period_ns - self.config.tolerance_ns
+
+    def _period_ns(self) -> int | None:
+        """The pacemaker's period."""
+        return None if self._pacemaker is None else self._streams[self._pacemaker].period_ns()
+
+    def _leave(self, now_ns: int) -> list[FrameSet]:
+        """Takes out every set that is ready, and the older ones with it."""
+        waiting = {name: stream.pending for name, stream in self._streams.items()}
+        sets = divide(waiting, self.config.reference, self.config.tolerance_ns)
+        live = self.live(now_ns)
+        ready = 0
+        for index, candidate in enumerate(sets, start=1):
+            expired = now_ns - candidate.first_received_ns >= self.config.deadline_ns
+            if expired or not self._is_waiting(candidate, live):
+                ready = index
+        return [sets[index] for index in range(ready) if self._take(sets[index], sets[index + 1 : ready], live)]
+
+    def _is_waiting(self, candidate: FrameSet, live: tuple[str, ...]) -> bool:
+        """Whether a live spectrum is missing that may still deliver; one slower than the others is often not due."""
+        missing = [name for name in live if name not in candidate.items]
+        return any(self._streams[name].is_due(candidate.stamp_ns, self.config.tolerance_ns) for name in missing)
+
+    def _take(self, candidate: FrameSet, following: list[FrameSet], live: tuple[str, ...]) -> bool:
+        """Removes a set's images from the streams; returns whether it leaves, or is dropped as surplus."""
+        leaves = not self._is_superseded(candidate, following)
+        for name, item in candidate.items.items():
+            stream = self._streams[name]
+            del stream.pending[item.stamp_ns]
+            if leaves:
+                stream.counts.used += 1
+                stream.counts.skew_ns = item.stamp_ns - candidate.stamp_ns
+            else:
+                stream.counts.surplus += 1
+        if leaves:
+            self._last = candidate
+            complete = all(name in candidate.items for name in live)
+            self._complete += complete
+            self._partial += not complete
+        return leaves
+
+    def _is_superseded(self, candidate: FrameSet, following: list[FrameSet]) -> bool:
+        """Whether the set would go back in time, or another that leaves with it has all it has, and the pacemaker."""
+        if self._last is not None and candidate.stamp_ns <= self._last.stamp_ns:
+            return True
+        return self._pacemaker not in candidate.items and any(
+            self._pacemaker in later.items
+            and candidate.items.keys() <= later.items.keys()
+            and self._is_same_instant(candidate.stamp_ns, later.stamp_ns)
+            for later in following
+        )

@@ -28,6 +28,7 @@ class Moment:
         confidences: uint8 [H,W] in 1/255, keyed `confidence` (fused) and by spectrum.
         truth_m: float32 [h,w], metres, NaN unknown; None without truth.
         depth_at_truth_m: The depth on the truth's pixels; None without truth.
+        fx_over_fy: Of the depth's camera; a network view is stretched, and this undoes it for the eye.
     """
 
     record: SetRecord
@@ -36,6 +37,7 @@ class Moment:
     confidences: dict[str, NDArray[np.uint8]]
     truth_m: NDArray[np.float32] | None = None
     depth_at_truth_m: NDArray[np.float32] | None = None
+    fx_over_fy: float = 1.0
 
 
 class MomentKeeper:
@@ -101,6 +103,7 @@ def save_moments(path: Path, moments: list[Moment]) -> None:
         about = {
             "record": moment.record.to_json(),
             "encodings": {name: image.encoding for name, image in moment.inputs.items()},
+            "fx_over_fy": moment.fx_over_fy,
         }
         arrays[f"{index}/about"] = np.array(json.dumps(about))
         arrays[f"{index}/depth_m"] = moment.depth_m
@@ -139,4 +142,5 @@ def _moment(arrays: dict[str, NDArray[Any]], index: str) -> Moment:
         confidences=named("confidence"),
         truth_m=arrays.get(f"{index}/truth_m"),
         depth_at_truth_m=arrays.get(f"{index}/depth_at_truth_m"),
+        fx_over_fy=about["fx_over_fy"],
     )

@@ -115,6 +115,7 @@ class Recorder:
         """Score the sets that are complete, or that have waited long enough."""
         for stamp_ns, waiting in list(self._open.items()):
             complete = self._wanted <= waiting.parts.keys() and "depth_info" in self._latest
+            complete &= "truth" not in self._recent or self._nearest("truth", stamp_ns) is not None
             if complete or now_ns - waiting.first_ns > self.config.patience_ns:
                 del self._open[stamp_ns]
                 if waiting.depth_ns:
@@ -207,6 +208,7 @@ class Recorder:
                 channel = f"input/{spectrum}"
                 inputs[spectrum] = self._image(channel, self._recent[channel][stamp_ns])
         depth_m = depth_metres("depth", images["depth"])
+        depth_info = self._latest.get("depth_info")
         confidences = {
             channel.rpartition("/")[2]: np.round(255 * np.clip(image.pixels, 0, 1)).astype(np.uint8)
             for channel, image in images.items()
@@ -219,6 +221,7 @@ class Recorder:
             confidences=confidences,
             truth_m=truth_m,
             depth_at_truth_m=None if truth_m is None else self.depth_at_truth(depth_m),
+            fx_over_fy=1.0 if depth_info is None else float(depth_info.k[0] / depth_info.k[4]),
         )
 
     def _read_diagnostics(self, message: Any) -> None:  # noqa: ANN401  rosbags builds message classes at run time

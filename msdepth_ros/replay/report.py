@@ -124,7 +124,7 @@ def _cards(summary: Mapping[str, Any]) -> list[Card]:
     share = answered / published if published else 0.0
     latency = summary["latency_ms"]
     return [
-        Card("Instants answered", f"{100 * share:.1f}", "%", f"{answered} of {published}",
+        Card("Answered", f"{100 * share:.1f}", "%", f"{answered} of {published} instants",
              "good" if share >= 0.99 else "bad"),
         Card("Latency, median", number(latency["p50"], ".0f"), "ms", f"p90 {number(latency['p90'], '.0f')} ms"),
         Card("Latency, p99", number(latency["p99"], ".0f"), "ms", "newest image to depth"),

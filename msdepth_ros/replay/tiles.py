@@ -90,20 +90,20 @@ def input_picture(image: DecodedImage) -> NDArray[np.uint8]:
     """
     if image.pixels.ndim == 3:
         pixels = image.pixels if image.encoding == "rgb8" else cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB)
-        return shrink(pixels, cv2.INTER_AREA)
+        return shrink(pixels)
     if image.pixels.dtype == np.uint8:
-        return shrink(image.pixels, cv2.INTER_AREA)
+        return shrink(image.pixels)
     low, high = np.percentile(image.pixels[::4, ::4], (1, 99))
     stretched = (image.pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1.0))
-    return shrink(np.clip(stretched, 0, 255).astype(np.uint8), cv2.INTER_AREA)
+    return shrink(np.clip(stretched, 0, 255).astype(np.uint8))
 
 
-def shrink(image: NDArray[Any], interpolation: int) -> NDArray[Any]:
+def shrink(image: NDArray[Any]) -> NDArray[Any]:
     """An image of at most the width of a tile."""
     height, width = image.shape[:2]
     if width <= _WIDTH:
         return image
-    return np.asarray(cv2.resize(image, (_WIDTH, round(height * _WIDTH / width)), interpolation=interpolation))
+    return np.asarray(cv2.resize(image, (_WIDTH, round(height * _WIDTH / width)), interpolation=cv2.INTER_AREA))
 
 
 def mapped(values: NDArray[Any], colour_map: int) -> NDArray[np.uint8]:
@@ -123,9 +123,16 @@ def mapped(values: NDArray[Any], colour_map: int) -> NDArray[np.uint8]:
     return np.asarray(rgb, dtype=np.uint8)
 
 
-def depth_picture(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
+def squared(image: NDArray[Any], fx_over_fy: float, interpolation: int) -> NDArray[Any]:
+    """An image as wide as a tile, with square pixels."""
+    height, width = image.shape
+    size = (_WIDTH, max(1, round(height * _WIDTH / width * fx_over_fy)))
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation))
+
+
+def depth_picture(depth_m: NDArray[np.float32], fx_over_fy: float = 1.0) -> NDArray[np.uint8]:
     """Depth in colour."""
-    return colourise(shrink(depth_m, cv2.INTER_NEAREST), NEAR_M, FAR_M)
+    return colourise(squared(depth_m, fx_over_fy, cv2.INTER_NEAREST), NEAR_M, FAR_M)
 
 
 def error_picture(depth_m: NDArray[np.float32], truth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -171,8 +178,8 @@ def moment_tiles(moment: Moment, scales: Scales) -> list[list[Tile]]:
     inputs = [_input_tile(moment, spectrum) for spectrum in SPECTRA]
     confidences = [_confidence_tile(moment, spectrum, scales) for spectrum in SPECTRA]
     results = [
-        Tile("Depth", _depth_alt("Fused depth", moment.depth_m), data_uri(depth_picture(moment.depth_m)),
-             note="nearest is red", scale=scales.depth),
+        Tile("Depth", _depth_alt("Fused depth", moment.depth_m), 
+             data_uri(depth_picture(moment.depth_m, moment.fx_over_fy)), scale=scales.depth),
         _truth_tile(moment, scales),
         _error_tile(moment, scales),
         _confidence_tile(moment, "confidence", scales),
@@ -199,8 +206,8 @@ def _confidence_tile(moment: Moment, name: str, scales: Scales) -> Tile:
     if image is None or (name != "confidence" and name not in moment.record.spectra):
         return Tile(caption, f"{caption}: not in the set", absent="not in the set")
     mean = float(image.mean()) / 255
-    picture = data_uri(mapped(shrink(image, cv2.INTER_AREA) / 255.0, cv2.COLORMAP_VIRIDIS))
-    return Tile(caption, f"{caption}, mean {mean:.2f}", picture, note=f"mean {mean:.2f}", scale=scales.confidence)
+    picture = mapped(squared(image, moment.fx_over_fy, cv2.INTER_LINEAR) / 255.0, cv2.COLORMAP_VIRIDIS)
+    return Tile(caption, f"{caption}, mean {mean:.2f}", data_uri(picture), note=f"mean {mean:.2f}", scale=scales.confidence)
 
 
 def _truth_tile(moment: Moment, scales: Scales) -> Tile:
@@ -215,7 +222,7 @@ def _error_tile(moment: Moment, scales: Scales) -> Tile:
     """Where depth and truth differ."""
     if moment.truth_m is None or moment.depth_at_truth_m is None:
         return Tile("Relative error", "No ground truth at this moment", absent="no ground truth")
-    picture = data_uri(shrink(error_picture(moment.depth_at_truth_m, moment.truth_m), cv2.INTER_AREA))
+    picture = data_uri(shrink(error_picture(moment.depth_at_truth_m, moment.truth_m)))
     abs_rel = moment.record.abs_rel
     note = "" if abs_rel is None else f"AbsRel {abs_rel:.3f}"
     return Tile("Relative error", f"Relative error against the truth, {note or 'not scored'}", picture, note=note,

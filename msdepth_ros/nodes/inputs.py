@@ -1,0 +1,145 @@
+"""One camera's subscriptions: images and camera_info in, checked frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.nodes.calibration import Calibration
+from msdepth_ros.nodes.messages import (
+    camera_model_from_info,
+    compressed_to_array,
+    image_to_array,
+    spectrum_image,
+    stamp_to_ns,
+)
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+_LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Frame(NamedTuple):
+    """A checked image.
+
+    Attributes:
+        image: as the engine takes it for its spectrum.
+        stamp_ns: as the driver stamped it, offsets not applied.
+    """
+
+    image: NDArray[Any]
+    stamp_ns: int
+
+
+class CameraInput:
+    """Subscribes to one camera and hands on what is usable.
+
+    A latched camera_info needs a subscription that is transient local, which streaming publishers do not match: there
+    are two subscriptions on the topic. An image that comes before the first camera_info waits for it; only the newest.
+
+    Args:
+        node: to subscribe with.
+        spectrum: of the camera.
+        image_transport: raw or compressed.
+        calibration: told of every new camera_info and frame id.
+        deliver: called with every usable frame.
+        reject: called with the topic and the reason for every message that is dropped.
+        guard: wraps a callback so that no exception leaves it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        spectrum: str,
+        *,
+        image_transport: str,
+        calibration: Calibration,
+        deliver: Callable[[str, Frame], None],
+        reject: Callable[[str, str], None],
+        guard: Callable[[Callable[[Any], None]], Callable[[Any], None]],
+    ) -> None:
+        self._node, self.spectrum = node, spectrum
+        self._calibration, self._deliver, self._reject = calibration, deliver, reject
+        self._waiting: Image | CompressedImage | None = None
+        self._last_info: tuple[Any, ...] = ()
+        # As image_transport does: the compressed topic follows a remapping of the base topic.
+        base = node.resolve_topic_name(f"{spectrum}/image")
+        kind, self.image_topic = (Image, base) if image_transport == "raw" else (CompressedImage, f"{base}/compressed")
+        self.info_topic = node.resolve_topic_name(f"{spectrum}/camera_info")
+        on_image, on_info = guard(self._on_image), guard(self._on_camera_info)
+        overrides = QoSOverridingOptions.with_default_policies()
+        self._subscriptions = [
+            node.create_subscription(kind, self.image_topic, on_image, qos_profile_sensor_data,
+                                     qos_overriding_options=overrides),
+            node.create_subscription(CameraInfo, self.info_topic, on_info, qos_profile_sensor_data,
+                                     qos_overriding_options=overrides),
+            node.create_subscription(CameraInfo, self.info_topic, on_info, _LATCHED,
+                                     event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False)),
+        ]  # fmt: skip
+
+    def destroy(self) -> None:
+        """Ends the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions, self._waiting = [], None
+
+    def publisher_count(self) -> int:
+        """How many publishers the image topic has."""
+        return self._node.count_publishers(self.image_topic)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._calibration.set_frame(self.spectrum, message.header.frame_id)
+        fields = _calibration_fields(message)
+        if fields == self._last_info:
+            return
+        try:
+            self._calibration.set_camera(self.spectrum, camera_model_from_info(self.spectrum, message))
+        except MsdepthError as error:
+            self._reject(self.info_topic, str(error))
+            return
+        self._last_info = fields
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._on_image(waiting)
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        camera = self._calibration.camera(self.spectrum)
+        if camera is None:
+            if self._waiting is not None:
+                self._reject(self.image_topic, f"no usable camera_info on {self.info_topic} yet; publish it")
+            self._waiting = message
+            return
+        try:
+            decode = image_to_array if isinstance(message, Image) else compressed_to_array
+            image = spectrum_image(self.spectrum, decode(message)[0])
+            if image.shape[:2] != (camera.height, camera.width):
+                raise MsdepthError(
+                    f"image is {image.shape[1]} x {image.shape[0]}, its camera_info on {self.info_topic} is for "
+                    f"{camera.width} x {camera.height}; publish the one that fits"
+                )
+        except MsdepthError as error:
+            self._reject(self.image_topic, str(error))
+            return
+        self._calibration.set_frame(self.spectrum, message.header.frame_id)
+        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp)))
+
+
+def _calibration_fields(message: CameraInfo) -> tuple[Any, ...]:
+    """What of a camera_info tells the geometry; not-a-number compares equal to itself here."""
+    roi = message.roi
+    return (
+        message.width, message.height, message.distortion_model, np.asarray(message.d, np.float64).tobytes(),
+        np.asarray(message.k, np.float64).tobytes(), message.binning_x, message.binning_y,
+        roi.x_offset, roi.y_offset, roi.width, roi.height,
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""The fused_depth node: a lifecycle node that only wires parameters, model, calibration, pipeline and diagnostics."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from msdepth_ros.core.engine import DepthEngine, default_model_path
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.nodes.calibration import Calibration, FilePoses, PoseSource, TfPoses
+from msdepth_ros.nodes.diagnostics import Diagnostics
+from msdepth_ros.nodes.parameters import Settings, declare_parameters, read_settings
+from msdepth_ros.nodes.pipeline import Equipment, Pipeline
+from msdepth_ros.nodes.publishers import Outputs
+from msdepth_ros.nodes.statistics import Statistics
+
+
+class FusedDepthNode(LifecycleNode):
+    """Three cameras in, fused depth out.
+
+    Configure loads and warms the model, activate subscribes, deactivate stops, cleanup frees.
+
+    Raises:
+        MsdepthError: a parameter is unknown or has a bad value.
+    """
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__("fused_depth", **kwargs)
+        try:
+            self._settings = declare_parameters(self, self._on_settings)
+        except MsdepthError:
+            self.destroy_node()
+            raise
+        self._equipment: Equipment | None = None
+        self._pipeline: Pipeline | None = None
+        self._diagnostics = Diagnostics(self, self._settings.spectra)
+
+    @property
+    def settings(self) -> Settings:
+        """The parameters as they are now."""
+        return self._settings
+
+    def autostart(self) -> bool:
+        """Configures and activates if the parameter ``autostart`` says so; returns whether that worked."""
+        if not self._settings.autostart:
+            return True
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                return False
+        return True
+
+    def _on_settings(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Loads and warms the model, prepares calibration and outputs."""
+        try:
+            self._settings = read_settings(self)
+            self._equipment = self._equip(self._settings)
+        except Exception as error:  # noqa: BLE001  rclpy would turn it into a silent ERROR
+            return self._refuse("configure", error)
+        info = self._equipment.engine.info
+        self.get_logger().info(f"model {info.name} {info.version} on {', '.join(self._equipment.engine.providers)}")
+        self._diagnostics.configured(self._equipment)
+        return super().on_configure(state)
+
+    def _equip(self, settings: Settings) -> Equipment:
+        """Makes what configuring makes; nothing stays behind when it fails."""
+        path = Path(settings.model_path) if settings.model_path else default_model_path()
+        cache = Path(settings.model_cache_dir) if settings.model_cache_dir else None
+        engine = DepthEngine(path, providers=settings.providers, cache_dir=cache)
+        unknown = [spectrum for spectrum in settings.spectra if spectrum not in engine.info.spectra]
+        if unknown:
+            raise MsdepthError(f"model {path} does not know {unknown}; take them out of the parameter spectra")
+        poses: PoseSource = (
+            FilePoses(settings.calibration_file, settings.spectra)
+            if settings.calibration_source == "file"
+            else TfPoses(self)
+        )
+        try:
+            engine.warm_up()
+            calibration = Calibration(
+                reference=settings.reference, poses=poses, width=engine.info.width, height=engine.info.height
+            )
+            return Equipment(engine, calibration, Outputs(self), Statistics())
+        except Exception:
+            poses.close()
+            raise
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribes to the cameras."""
+        try:
+            if self._equipment is None:
+                raise MsdepthError("not configured")
+            self._pipeline = Pipeline(
+                self, self._equipment, lambda: self._settings,
+                accept=self._diagnostics.accepted, reject=self._diagnostics.rejected,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001
+            return self._refuse("activate", error)
+        self._diagnostics.activated(self._pipeline)
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribes and stops the inference."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Frees the model and the outputs."""
+        self._free()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stops and frees, from whatever state."""
+        self._free()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Frees everything, so that the node can be configured again."""
+        self._free()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _refuse(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        """Says why a transition failed; it can be tried again."""
+        if not isinstance(error, MsdepthError):
+            self.get_logger().error("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        reason = f"cannot {transition}: {error}"
+        self.get_logger().error(reason)
+        self._diagnostics.refused(reason)
+        return TransitionCallbackReturn.FAILURE
+
+    def _stop(self) -> None:
+        self._diagnostics.deactivated()
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None and not pipeline.close():
+            self.get_logger().warning("the inference did not end within a second")
+
+    def _free(self) -> None:
+        self._stop()
+        self._diagnostics.cleaned_up()
+        equipment, self._equipment = self._equipment, None
+        if equipment is not None:
+            equipment.calibration.close()
+            equipment.outputs.destroy()
+
+    def destroy_node(self) -> None:
+        """Ends the inference thread before the publishers go."""
+        if getattr(self, "_diagnostics", None) is not None:
+            self._free()
+        super().destroy_node()

@@ -1,0 +1,160 @@
+"""From camera messages to published depth, while the node is active: inputs, matching, inference thread, outputs."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode
+
+from msdepth_ros.core.engine import DepthEngine
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.synchronizer import FrameSet
+from msdepth_ros.nodes.calibration import Calibration
+from msdepth_ros.nodes.filters import make_matcher
+from msdepth_ros.nodes.inputs import CameraInput, Frame
+from msdepth_ros.nodes.messages import header_at
+from msdepth_ros.nodes.parameters import Settings
+from msdepth_ros.nodes.publishers import Outputs, published_depth_m
+from msdepth_ros.nodes.statistics import Statistics
+from msdepth_ros.nodes.worker import NewestItemWorker
+
+_SOONEST_NS = 100_000
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What configuring made and activating uses."""
+
+    engine: DepthEngine
+    calibration: Calibration
+    outputs: Outputs
+    statistics: Statistics
+
+
+class Pipeline:
+    """Everything that runs between activate and deactivate. Callbacks run in the executor, inference in a thread.
+
+    Args:
+        node: to subscribe with.
+        equipment: made by configure.
+        settings: called for the present settings, some of which change while the node runs.
+        reject: called with spectrum, topic and reason for every message that is dropped.
+        accept: called with the spectrum of every usable image.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        equipment: Equipment,
+        settings: Callable[[], Settings],
+        *,
+        accept: Callable[[str], None],
+        reject: Callable[[str, str, str], None],
+    ) -> None:
+        self._node, self._equipment, self._settings = node, equipment, settings
+        self._accept, self._reject = accept, reject
+        fixed = settings()
+        self.matcher = make_matcher(fixed)
+        self._worker = NewestItemWorker[FrameSet](
+            self._process, on_drop=lambda _: equipment.statistics.dropped(), on_error=self._failed
+        )
+        # Deadlines are about how long people wait, whatever the simulation's clock does.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = node.create_timer(1.0, self._guard(self._on_deadline), clock=steady)
+        self._timer.cancel()
+        self.inputs = [
+            CameraInput(
+                node, spectrum, image_transport=fixed.image_transport, calibration=equipment.calibration,
+                deliver=self._on_frame, reject=functools.partial(reject, spectrum), guard=self._guard,
+            )
+            for spectrum in fixed.spectra
+        ]  # fmt: skip
+
+    def close(self) -> bool:
+        """Stops everything.
+
+        Returns:
+            Whether the inference thread ended.
+        """
+        for camera in self.inputs:
+            camera.destroy()
+        self._node.destroy_timer(self._timer)
+        return self._worker.stop()
+
+    def _guard(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """An exception that left a callback would end the executor, and the node with it."""
+
+        @functools.wraps(callback)
+        def guarded(*args: Any) -> None:  # noqa: ANN401
+            try:
+                callback(*args)
+            except Exception as error:  # noqa: BLE001
+                self._failed(error)
+
+        return guarded
+
+    def _on_frame(self, spectrum: str, frame: Frame) -> None:
+        self._accept(spectrum)
+        self._submit(self.matcher.add(spectrum, frame.stamp_ns, frame, time.monotonic_ns()))
+
+    def _on_deadline(self) -> None:
+        self._submit(self.matcher.poll(time.monotonic_ns()))
+
+    def _submit(self, ready: Sequence[FrameSet]) -> None:
+        """Hands sets to the inference thread, and sets the timer to the next deadline."""
+        for frame_set in ready:
+            self._worker.submit(frame_set)
+        deadline_ns = self.matcher.next_deadline_ns()
+        if deadline_ns is None:
+            self._timer.cancel()
+            return
+        self._timer.timer_period_ns = max(_SOONEST_NS, deadline_ns - time.monotonic_ns())
+        self._timer.reset()
+
+    def _process(self, frame_set: FrameSet) -> None:
+        """Computes and publishes one set, in the inference thread."""
+        engine, calibration = self._equipment.engine, self._equipment.calibration
+        outputs, statistics = self._equipment.outputs, self._equipment.statistics
+        if not outputs.subscribers():
+            statistics.skipped()
+            return
+        settings = self._settings()
+        views, uncalibrated = calibration.views(frame_set.spectra)
+        for spectrum, reason in uncalibrated.items():
+            self._reject(spectrum, f"{spectrum}/image", reason)
+        frames: dict[str, Frame] = {
+            spectrum: frame_set.items[spectrum].item for spectrum in frame_set.spectra if spectrum in views.maps
+        }
+        if not frames:
+            raise MsdepthError(f"no camera of the set {frame_set.spectra} is calibrated")
+        images = {spectrum: frame.image for spectrum, frame in frames.items()}
+        result = engine.estimate(images, views, bits={"nir": settings.nir_bits})
+        if self._worker.stopping:
+            return
+        reference = frame_set.items.get(settings.reference)
+        stamp_ns = reference.item.stamp_ns if reference else frame_set.stamp_ns
+        depth_m = published_depth_m(
+            result,
+            min_m=settings.depth_min_m,
+            max_m=settings.depth_max_m,
+            min_confidence=settings.output_min_confidence,
+        )
+        outputs.publish(header_at(stamp_ns, calibration.output_frame), result, depth_m, settings.depth_max_m)
+        newest_ns = max(frame.stamp_ns for frame in frames.values())
+        latency_ms = (self._node.get_clock().now().nanoseconds - newest_ns) * 1e-6
+        statistics.published(frames, inference_ms=result.inference_ms, latency_ms=latency_ms)
+
+    def _failed(self, error: Exception) -> None:
+        """Reports what a callback or the inference raised; publishing into a closed context is no error."""
+        if not self._node.context.ok():
+            return
+        self._equipment.statistics.failed(f"{type(error).__name__}: {error}")
+        if isinstance(error, MsdepthError):
+            self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+        else:
+            self._node.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=5.0)

@@ -1,0 +1,107 @@
+"""The node's outputs: what is published, by which rule, and nothing for outputs that nobody subscribes to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Header
+
+from msdepth_ros.core.engine import DepthResult
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.core.visualize import colourise
+from msdepth_ros.nodes.messages import array_to_image, pinhole_camera_info
+
+_DEPTH_OF_QUEUE = 5
+
+
+def published_depth_m(
+    result: DepthResult, *, min_m: float, max_m: float, min_confidence: float
+) -> NDArray[np.float32]:
+    """Depth by the rules of REP 117 and REP 118.
+
+    Args:
+        result: of the network.
+        min_m: nearer is not measured, metres.
+        max_m: from here on is beyond range, metres.
+        min_confidence: lower is unknown, 0 to 1.
+
+    Returns:
+        float32 [H,W], metres along z: +Inf beyond range; NaN where unknown or nearer than ``min_m``; never 0.
+    """
+    depth_m = result.depth_m
+    known = np.isfinite(depth_m) & (depth_m >= max(min_m, np.finfo(np.float32).tiny))
+    if min_confidence > 0.0:
+        known &= result.confidence >= min_confidence
+    return np.where(known, np.where(depth_m >= max_m, np.float32(np.inf), depth_m), np.float32(np.nan))
+
+
+class Outputs:
+    """Lifecycle publishers of depth, confidences and their kin; silent until the node is active.
+
+    Args:
+        node: the node that publishes.
+    """
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._depth = self._create(Image, "depth/image")
+        self._camera_info = self._create(CameraInfo, "depth/camera_info")
+        self._confidence = self._create(Image, "depth/confidence")
+        self._colour = self._create(Image, "depth/image_color")
+        self._view_confidence = {spectrum: self._create(Image, f"confidence/{spectrum}") for spectrum in SPECTRA}
+
+    def _create(self, kind: type, name: str) -> Any:  # noqa: ANN401  rclpy's publishers are generic over untyped messages
+        return self._node.create_lifecycle_publisher(
+            kind, f"~/{name}", QoSProfile(depth=_DEPTH_OF_QUEUE),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )  # fmt: skip
+
+    @property
+    def _all(self) -> list[Any]:
+        single = [self._depth, self._camera_info, self._confidence, self._colour]
+        return single + list(self._view_confidence.values())
+
+    def subscribers(self) -> int:
+        """How many subscriptions there are on all outputs together."""
+        return sum(publisher.get_subscription_count() for publisher in self._all)
+
+    def publish(self, header: Header, result: DepthResult, depth_m: NDArray[np.float32], max_m: float) -> None:
+        """Publishes one result on every output that somebody subscribes to.
+
+        Args:
+            header: stamp and frame of all messages.
+            result: of the network.
+            depth_m: of `published_depth_m`.
+            max_m: upper end of the colour scale, metres.
+        """
+        if self._depth.get_subscription_count():
+            self._depth.publish(array_to_image(header, depth_m, "32FC1"))
+        if self._camera_info.get_subscription_count():
+            height, width = depth_m.shape
+            self._camera_info.publish(pinhole_camera_info(header, width, height, result.intrinsics))
+        if self._confidence.get_subscription_count():
+            self._confidence.publish(_confidence_image(header, result.confidence))
+        for spectrum, publisher in self._view_confidence.items():
+            if publisher.get_subscription_count():
+                confidence = result.view_confidence.get(spectrum)
+                publisher.publish(
+                    _confidence_image(header, np.zeros_like(depth_m) if confidence is None else confidence)
+                )
+        if self._colour.get_subscription_count():
+            self._colour.publish(array_to_image(header, colourise(depth_m, max_m=max_m), "rgb8"))
+
+    def destroy(self) -> None:
+        """Removes the publishers from the node."""
+        for publisher in self._all:
+            self._node.destroy_lifecycle_publisher(publisher)
+
+
+def _confidence_image(header: Header, confidence: NDArray[np.float32]) -> Image:
+    """Confidence in [0,1]; what is not a number is no confidence."""
+    return array_to_image(header, np.clip(np.nan_to_num(confidence, nan=0.0), 0.0, 1.0, dtype=np.float32), "32FC1")

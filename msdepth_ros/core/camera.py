@@ -92,12 +92,9 @@ class CameraModel:
         """
         full = _checked_k(label, k).copy()
         left, top, roi_width, roi_height = roi or (0, 0, 0, 0)
-        roi_width, roi_height = roi_width or width, roi_height or height
+        roi_width, roi_height = roi_width or width - left, roi_height or height - top
         if min(left, top) < 0 or left + roi_width > width or top + roi_height > height:
-            raise MsdepthError(
-                f"{label}: region of interest {roi_width} x {roi_height} at ({left}, {top}) leaves the sensor of "
-                f"{width} x {height} px; correct the roi of the camera_info"
-            )
+            raise MsdepthError(f"{label}: roi {roi} leaves the sensor of {width} x {height} px; correct camera_info")
         for row, offset, binning in ((0, left, max(binning_x, 1)), (1, top, max(binning_y, 1))):
             full[row, row] /= binning
             full[row, 2] = (full[row, 2] - offset + 0.5) / binning - 0.5

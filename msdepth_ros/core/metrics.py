@@ -58,10 +58,7 @@ def depth_metrics(
         max_m: Upper limit, metres.
 
     Returns:
-        The metrics, or None where nothing can be scored: no valid truth, or no prediction where there is some.
-
-    Raises:
-        MsdepthError: Shapes differ, the limits are not 0 < min_m < max_m, or the alignment is unknown.
+        None where nothing can be scored: no valid truth, or no prediction where there is some.
     """
     if prediction_m.shape != truth_m.shape:
         raise MsdepthError(f"prediction {prediction_m.shape} and truth {truth_m.shape} must have the same shape")
@@ -73,21 +70,26 @@ def depth_metrics(
         return None
     truth = truth_m[scored].astype(np.float64)
     prediction = _aligned(prediction_m[scored].astype(np.float64), truth, alignment)
-    prediction = np.clip(prediction, min_m, max_m)
+    errors = _errors(np.clip(prediction, min_m, max_m), truth)
+    return DepthMetrics(*errors, valid_count=truth.size, coverage=truth.size / int(valid.sum()))
+
+
+def _errors(
+    prediction: NDArray[np.float64], truth: NDArray[np.float64]
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Returns the first eight fields of DepthMetrics, of positive depths in metres."""
     difference = prediction - truth
     log_difference = np.log(prediction) - np.log(truth)
     factor = np.maximum(prediction / truth, truth / prediction)
-    return DepthMetrics(
-        abs_rel=float(np.mean(np.abs(difference) / truth)),
-        sq_rel=float(np.mean(difference**2 / truth)),
-        rmse=float(np.sqrt(np.mean(difference**2))),
-        rmse_log=float(np.sqrt(np.mean(log_difference**2))),
-        delta_1=float(np.mean(factor < 1.25)),
-        delta_2=float(np.mean(factor < 1.25**2)),
-        delta_3=float(np.mean(factor < 1.25**3)),
-        silog=float(100.0 * np.std(log_difference)),
-        valid_count=truth.size,
-        coverage=truth.size / int(valid.sum()),
+    return (
+        float(np.mean(np.abs(difference) / truth)),
+        float(np.mean(difference**2 / truth)),
+        float(np.sqrt(np.mean(difference**2))),
+        float(np.sqrt(np.mean(log_difference**2))),
+        float(np.mean(factor < 1.25)),
+        float(np.mean(factor < 1.25**2)),
+        float(np.mean(factor < 1.25**3)),
+        float(100.0 * np.std(log_difference)),
     )
 
 

@@ -29,7 +29,9 @@ _LINE_EVERY_S = 2.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `msdepth demo`."""
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the report (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demo"), help="folder for the report (default: %(default)s)"
+    )
     parser.add_argument("--bag", type=Path, help=f"the drive to play (default: {_SAMPLE} of the project)")
     parser.add_argument("--rig", type=Path, help="calibration of its cameras (default: rig.yaml in the bag)")
     parser.add_argument("--model", type=Path, help="model to run (default: the one that ships with the package)")

@@ -59,7 +59,7 @@ class Child:
                 stdout=subprocess.PIPE if on_line else file,
                 stderr=file,
                 start_new_session=True,
-                preexec_fn=_death_signal(),  # noqa: PLW1509  it only makes one system call
+                preexec_fn=_death_signal(),  # it only makes one system call
             )
         if on_line and self.process.stdout:
             self._reader = threading.Thread(target=self._read, args=(on_line,), name=f"{name}-output", daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 import struct
 import zlib
@@ -66,6 +67,7 @@ class BagMessage(NamedTuple):
     message: Any
 
 
+@functools.cache
 def ros2_typestore() -> Typestore:
     """Types of the messages that every supported distribution shares (none of ours changed since Humble)."""
     return get_typestore(Stores.ROS2_HUMBLE)
@@ -189,13 +191,13 @@ class Bag:
         return self._reader
 
 
-def stamp_of(message: Any, otherwise_ns: int) -> int:  # noqa: ANN401
+def stamp_of(message: Any, otherwise_ns: int) -> int:
     """Header stamp in nanoseconds, or `otherwise_ns` for a message without a header."""
     header = getattr(message, "header", None)
     return otherwise_ns if header is None else int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
 
 
-def camera_model(label: str, message: Any) -> CameraModel:  # noqa: ANN401
+def camera_model(label: str, message: Any) -> CameraModel:
     """Camera model from a CameraInfo message.
 
     Args:

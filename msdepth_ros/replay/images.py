@@ -38,7 +38,7 @@ class DecodedImage(NamedTuple):
     encoding: str
 
 
-def decode_image(topic: str, message: Any) -> DecodedImage:  # noqa: ANN401  rosbags builds message classes at run time
+def decode_image(topic: str, message: Any) -> DecodedImage:
     """Decode a sensor_msgs/Image or sensor_msgs/CompressedImage.
 
     Args:
@@ -51,7 +51,7 @@ def decode_image(topic: str, message: Any) -> DecodedImage:  # noqa: ANN401  ros
     return _decode_raw(topic, message) if hasattr(message, "step") else _decode_compressed(topic, message)
 
 
-def _decode_raw(topic: str, message: Any) -> DecodedImage:  # noqa: ANN401
+def _decode_raw(topic: str, message: Any) -> DecodedImage:
     """View the data of a sensor_msgs/Image as an array, without a copy where rows are not padded."""
     encoding, height, width, step = message.encoding, int(message.height), int(message.width), int(message.step)
     if encoding not in _ENCODINGS:
@@ -72,7 +72,7 @@ def _decode_raw(topic: str, message: Any) -> DecodedImage:  # noqa: ANN401
     return DecodedImage(pixels.reshape((height, width, 3) if channels == 3 else (height, width)), encoding)
 
 
-def _decode_compressed(topic: str, message: Any) -> DecodedImage:  # noqa: ANN401
+def _decode_compressed(topic: str, message: Any) -> DecodedImage:
     """Decode a JPEG or PNG; colour comes out as bgr8, the order that OpenCV and most camera drivers use."""
     data = np.frombuffer(message.data, dtype=np.uint8)
     cut = data[:2].tobytes() == b"\xff\xd8" and not data.tobytes().rstrip(b"\0").endswith(_JPEG_END)

@@ -114,8 +114,9 @@ def read_packets(config: PlaybackConfig) -> Iterator[Packet]:
                 yield packet._replace(stamp_ns=packet.stamp_ns + offset_ns)
             if not config.loop:
                 return
-            first, last = stamps[0][0], stamps[-1][0]
-            offset_ns += last - first + camera_period_ns(stamps)
+            period_ns = camera_period_ns(stamps)
+            ticks = round((stamps[-1][0] - stamps[0][0]) / period_ns)  # whole ones: cameras differ by a part of one
+            offset_ns += (ticks + 1) * period_ns
 
 
 def _one_pass(bag: Bag, sources: list[Source], infos: dict[str, Any], duration_ns: int | None) -> Iterator[Packet]:
@@ -132,7 +133,7 @@ def _one_pass(bag: Bag, sources: list[Source], infos: dict[str, Any], duration_n
             yield Packet(stamp_ns, source, image, bytearray(info))
 
 
-def serialise_image(types: Typestore, topic: str, message: Any) -> bytearray:  # noqa: ANN401
+def serialise_image(types: Typestore, topic: str, message: Any) -> bytearray:
     """The raw sensor_msgs/Image of a raw or compressed one, serialized.
 
     Args:
@@ -180,14 +181,15 @@ class ReadAhead:
     while it plays, never more than the limit ahead.
 
     Args:
-        packets: What to prepare.
-        limit_bytes: How much to hold at most.
+        packets: What to prepare; may be endless.
+        limit_bytes: How much image data to hold at most.
+        limit_packets: How many packets to hold at most, however small.
     """
 
-    def __init__(self, packets: Iterator[Packet], limit_bytes: int) -> None:
+    def __init__(self, packets: Iterator[Packet], limit_bytes: int, limit_packets: int = 2000) -> None:
         """Start the thread."""
         self._packets = packets
-        self._limit = limit_bytes
+        self._limits = (limit_bytes, limit_packets)
         self._ready: deque[Packet] = deque()
         self._bytes = 0
         self._error: BaseException | None = None
@@ -216,7 +218,7 @@ class ReadAhead:
             MsdepthError: The recording could not be read.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._finished or self._bytes >= self._limit)
+            self._changed.wait_for(lambda: self._finished or self._full())
         self._raise()
 
     def __iter__(self) -> Iterator[Packet]:
@@ -233,18 +235,22 @@ class ReadAhead:
                 return
             yield packet
 
+    def _full(self) -> bool:
+        """Whether there is enough for now; call it with the lock held."""
+        return self._bytes >= self._limits[0] or len(self._ready) >= self._limits[1]
+
     def _fill(self) -> None:
         """Body of the thread."""
         try:
             for packet in self._packets:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._bytes < self._limit or self._closed)
+                    self._changed.wait_for(lambda: self._closed or not self._full())
                     if self._closed:
                         return
                     self._ready.append(packet)
                     self._bytes += len(packet.image)
                     self._changed.notify_all()
-        except BaseException as error:  # noqa: BLE001  handed to the reader, whatever it is
+        except BaseException as error:  # handed to the reader, whatever it is
             self._error = error
         finally:
             with self._changed:

@@ -224,7 +224,7 @@ class Recorder:
             fx_over_fy=1.0 if depth_info is None else float(depth_info.k[0] / depth_info.k[4]),
         )
 
-    def _read_diagnostics(self, message: Any) -> None:  # noqa: ANN401  rosbags builds message classes at run time
+    def _read_diagnostics(self, message: Any) -> None:
         """Take the node's account of itself from its diagnostics."""
         values = {
             item.key: item.value

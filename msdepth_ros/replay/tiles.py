@@ -178,7 +178,7 @@ def moment_tiles(moment: Moment, scales: Scales) -> list[list[Tile]]:
     inputs = [_input_tile(moment, spectrum) for spectrum in SPECTRA]
     confidences = [_confidence_tile(moment, spectrum, scales) for spectrum in SPECTRA]
     results = [
-        Tile("Depth", _depth_alt("Fused depth", moment.depth_m), 
+        Tile("Depth", _depth_alt("Fused depth", moment.depth_m),
              data_uri(depth_picture(moment.depth_m, moment.fx_over_fy)), scale=scales.depth),
         _truth_tile(moment, scales),
         _error_tile(moment, scales),
@@ -207,7 +207,9 @@ def _confidence_tile(moment: Moment, name: str, scales: Scales) -> Tile:
         return Tile(caption, f"{caption}: not in the set", absent="not in the set")
     mean = float(image.mean()) / 255
     picture = mapped(squared(image, moment.fx_over_fy, cv2.INTER_LINEAR) / 255.0, cv2.COLORMAP_VIRIDIS)
-    return Tile(caption, f"{caption}, mean {mean:.2f}", data_uri(picture), note=f"mean {mean:.2f}", scale=scales.confidence)
+    return Tile(
+        caption, f"{caption}, mean {mean:.2f}", data_uri(picture), note=f"mean {mean:.2f}", scale=scales.confidence
+    )
 
 
 def _truth_tile(moment: Moment, scales: Scales) -> Tile:

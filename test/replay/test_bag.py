@@ -8,9 +8,10 @@ import pytest
 from bags import START_NS, stamps_of, write_bag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rosbags.rosbag2 import StoragePlugin
+
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.replay.bag import COMPRESSED_IMAGE, Bag, camera_model
-from rosbags.rosbag2 import StoragePlugin
 
 TOPIC = "/rgb/image/compressed"
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bags import compressed_image, raw_image
+
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.replay.images import DecodedImage, decode_image, depth_metres
 

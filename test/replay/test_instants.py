@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from msdepth_ros.replay.instants import DEFAULT_PERIOD_NS, Instant, camera_period_ns, count_answered, group_instants
 
 MS = 1_000_000
@@ -15,7 +16,10 @@ def test_images_of_one_tick_are_one_instant_named_after_the_first() -> None:
 
 
 def test_a_tick_with_one_camera_is_an_instant() -> None:
-    assert group_instants([(0, "rgb"), (100 * MS, "nir")], 100 * MS) == [Instant(0, ("rgb",)), Instant(100 * MS, ("nir",))]
+    assert group_instants([(0, "rgb"), (100 * MS, "nir")], 100 * MS) == [
+        Instant(0, ("rgb",)),
+        Instant(100 * MS, ("nir",)),
+    ]
 
 
 def test_the_period_comes_from_the_fullest_camera_and_ignores_a_gap() -> None:

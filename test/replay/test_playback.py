@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bags import IMAGE, INFO, PERIOD_NS, THERMAL_LATE_NS, TYPES, pixels_of, stamps_of, write_bag
+from bags import IMAGE, INFO, PERIOD_NS, THERMAL_LATE_NS, TYPES, header, pixels_of, stamps_of, write_bag
 from hypothesis import given
 from hypothesis import strategies as st
+
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.replay.images import decode_image
 from msdepth_ros.replay.playback import (
@@ -51,10 +52,12 @@ def test_packets_come_in_order_of_capture(tmp_path: Path) -> None:
 
 
 def test_a_loop_continues_the_clock_by_one_period(tmp_path: Path) -> None:
-    folder = write_bag(tmp_path / "drive", instants=3, cameras=("rgb",))
-    config = PlaybackConfig(folder, spectra=("rgb",), loop=True)
-    stamps = [p.stamp_ns for p in islice(read_packets(config), 8)]
-    assert np.diff(stamps).tolist() == [PERIOD_NS] * 7
+    folder = write_bag(tmp_path / "drive", instants=3, cameras=("rgb", "thermal"))
+    config = PlaybackConfig(folder, spectra=("rgb", "thermal"), loop=True)
+    packets = list(islice(read_packets(config), 16))
+    for camera in config.spectra:
+        stamps = [p.stamp_ns for p in packets if p.source.name == camera]
+        assert np.diff(stamps).tolist() == [PERIOD_NS] * 7
 
 
 def test_duration_and_prefix(tmp_path: Path) -> None:
@@ -73,10 +76,9 @@ def test_a_missing_camera_is_an_error_unless_it_is_not_wanted(tmp_path: Path) ->
 
 @given(st.integers(0, 2**31 - 1), st.integers(0, 10**9 - 1))
 def test_a_new_stamp_is_read_back(seconds: int, nanoseconds: int) -> None:
-    image = bytearray(TYPES.serialize_cdr(TYPES.types["std_msgs/msg/Header"](
-        stamp=TYPES.types["builtin_interfaces/msg/Time"](sec=1, nanosec=2), frame_id="camera"), "std_msgs/msg/Header"))  # fmt: skip
+    before = bytearray(TYPES.serialize_cdr(header(12, "camera"), "std_msgs/msg/Header"))
     stamp_ns = seconds * 10**9 + nanoseconds
-    payload = stamped(image, stamp_ns)
+    payload = stamped(before, stamp_ns)
     assert payload_stamp_ns(payload) == stamp_ns
     after = TYPES.deserialize_cdr(payload, "std_msgs/msg/Header")
     assert (after.stamp.sec, after.stamp.nanosec, after.frame_id) == (seconds, nanoseconds, "camera")
@@ -102,6 +104,13 @@ def test_read_ahead_holds_no_more_than_its_limit_and_gives_everything() -> None:
         time.sleep(0.05)
         assert len(taken) <= 21
         assert [p.stamp_ns for p in ahead] == list(range(100))
+
+
+def test_read_ahead_is_full_after_so_many_packets_however_small() -> None:
+    endless = (packet(index) for index in iter(int, 1))
+    with ReadAhead(endless, limit_bytes=10**9, limit_packets=30) as ahead:
+        ahead.wait_until_filled()
+        assert len(list(islice(ahead, 100))) == 100
 
 
 def test_read_ahead_passes_errors_on_and_ends_its_thread() -> None:

@@ -8,6 +8,7 @@ import pytest
 from bags import IMAGE, INFO, PERIOD_NS, SIZES, START_NS, TYPES, camera_info, pixels_of, raw_image, stamps_of
 from hypothesis import given
 from hypothesis import strategies as st
+
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.replay.bag import DIAGNOSTICS
 from msdepth_ros.replay.recorder import Recorder, RecorderConfig, resample_depth

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from msdepth_ros.replay.instants import Instant
 from msdepth_ros.replay.records import NodeReport, SetRecord, summarise
 

@@ -1,0 +1,140 @@
+"""Rendered sequences on disk: made once, by several processes, resumable; then read whole into memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from msdepth_ros.core.spectra import SPECTRA, normalise
+from msdepth_training.errors import TrainingError
+from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
+from msdepth_training.scenes.world import Split
+
+SHARD = 20
+"""Sequences per file."""
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """Which sequences: seeds first_seed .. first_seed + sequences - 1 of a split, conditions in turn."""
+
+    split: Split
+    first_seed: int
+    sequences: int
+    height: int
+    width: int
+    frames: int = 2
+    jitter: float = 1.0
+
+    def shard_path(self, folder: Path, index: int) -> Path:
+        """File of one shard; the name says all that decides its content."""
+        return folder / f"{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}_{self.first_seed + index * SHARD:06d}.pt"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """F frames of three cameras in canonical order (rgb, nir, thermal)."""
+
+    images: Tensor
+    """uint8 [F, 5, H, W]: red, green, blue, NIR, normalised thermal."""
+    depth_m: Tensor
+    """float16 [F, 3, H, W], metres along each camera's z, inf for sky."""
+    k: Tensor
+    """[F, 3, 3, 3], px."""
+    vehicle_from_camera: Tensor
+    """[F, 3, 4, 4], metres."""
+    condition: Tensor
+    """int [F], index into `CONDITIONS`."""
+    previous: Tensor
+    """int [F], index of an earlier frame of the same sequence, or of the frame itself."""
+
+    def __len__(self) -> int:
+        return int(self.images.shape[0])
+
+    def views(self, index: Tensor) -> Tensor:
+        """Network images [B, 3, 3, H, W] in [0, 1] of the frames at index [B]; one-channel spectra are repeated."""
+        raw = self.images[index].float() / 255.0
+        return torch.stack((raw[:, :3], raw[:, 3:4].expand(-1, 3, -1, -1), raw[:, 4:5].expand(-1, 3, -1, -1)), dim=1)
+
+
+def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
+    """All frames of one sequence, ready to be stored."""
+    condition = seed % len(CONDITIONS)
+    scene = sample_scene(seed, scenes.split, condition=CONDITIONS[condition])
+    rng = np.random.default_rng([seed, 3])
+    rig = sample_rig(rng, scenes.height, scenes.width, jitter=scenes.jitter)
+    time_s, rows = 0.0, []
+    for _ in range(scenes.frames):
+        frame = render_frame(scene, rig, time_s=time_s)
+        thermal = normalise("thermal", frame.images["thermal"][0].numpy().astype(np.uint16))[:1]
+        images = torch.cat((frame.images["rgb"], frame.images["nir"], torch.from_numpy((thermal * 255.0).round().astype(np.uint8))))
+        rows.append(
+            {
+                "images": images,
+                "depth_m": torch.stack([frame.depth_m[s] for s in SPECTRA]).clamp(max=6e4).half(),
+                "k": torch.stack([rig.k[s] for s in SPECTRA]),
+                "vehicle_from_camera": torch.stack([rig.vehicle_from_camera[s] for s in SPECTRA]),
+                "condition": torch.tensor(condition),
+            }
+        )
+        time_s += float(rng.uniform(0.3, 1.2))
+    return rows
+
+
+def _render_shard(job: tuple[SceneSet, Path, int]) -> int:
+    scenes, folder, index = job
+    torch.set_num_threads(1)
+    path = scenes.shard_path(folder, index)
+    if not path.exists():
+        first, count = index * SHARD, min(SHARD, scenes.sequences - index * SHARD)
+        rows = [row for seed in range(first, first + count) for row in render_sequence(scenes, scenes.first_seed + seed)]
+        stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        part = path.with_suffix(f".{os.getpid()}.part")
+        torch.save(stacked, part)
+        part.rename(path)
+    return min(SHARD, scenes.sequences - index * SHARD)
+
+
+def render_set(scenes: SceneSet, folder: Path, *, workers: int) -> None:
+    """Render what is not there yet, with a progress bar.
+
+    Args:
+        scenes: which sequences.
+        folder: where the shards go.
+        workers: processes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shards = math.ceil(scenes.sequences / SHARD)
+    jobs = [(scenes, folder, i) for i in range(shards) if not scenes.shard_path(folder, i).exists()]
+    if not jobs:
+        return
+    title = f"scenes {scenes.split} {scenes.height}x{scenes.width}"
+    with get_context("spawn").Pool(workers) as pool, tqdm(total=len(jobs) * SHARD, desc=title, unit="seq") as bar:
+        for done in pool.imap_unordered(_render_shard, jobs):
+            bar.update(done)
+
+
+def load_set(scenes: SceneSet, folder: Path) -> Samples:
+    """Read a rendered set into memory.
+
+    Raises:
+        TrainingError: a shard is missing.
+    """
+    parts: list[dict[str, Tensor]] = []
+    for index in range(math.ceil(scenes.sequences / SHARD)):
+        path = scenes.shard_path(folder, index)
+        if not path.exists():
+            raise TrainingError(f"{path} is missing; render the set first with msdepth_training.datasets.scenes.render_set")
+        parts.append(torch.load(path, weights_only=True))
+    joined = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+    index = torch.arange(len(joined["condition"]))
+    return Samples(**joined, previous=torch.where(index % scenes.frames > 0, index - 1, index))
+

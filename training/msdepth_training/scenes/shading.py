@@ -1,0 +1,232 @@
+"""What each band measures at each pixel: reflected light in RGB and NIR, emitted and reflected radiation in thermal."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from msdepth_training.scenes.conditions import Conditions
+from msdepth_training.scenes.raycast import Hits
+from msdepth_training.scenes.textures import SIZE, look_up
+from msdepth_training.scenes.world import BOX, GROUND_ZONES, Scene
+
+Vector = tuple[Tensor, Tensor, Tensor]
+
+
+class Surface(NamedTuple):
+    """What the pixels of one view see, ready to be lit. All [h, w] unless stated."""
+
+    sky: Tensor
+    """bool."""
+    distance_m: Tensor
+    """Along the ray, metres; 1e4 for sky."""
+    depth_m: Tensor
+    """Along the optical axis, metres; inf for sky."""
+    point: Vector
+    """World frame, metres."""
+    normal: Vector
+    """World frame, unit length."""
+    view: Vector
+    """Unit direction from the camera."""
+    instance: Tensor
+    """Row of the instances' table; for sky any."""
+    texture: Tensor
+    """Deviations from the mean, about within 2.5; faded where texels are smaller than pixels."""
+    glass: Tensor
+    """bool, a facade's window."""
+    lit_window: Tensor
+    """bool, a window with light inside."""
+
+
+def _ground_zone(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
+    """0 asphalt, 1 marking, 2 pavement, 3 verge, 4 field."""
+    aside = (x - scene.road_centre_m).abs() - scene.road_half_width_m
+    zone = torch.where(aside < 0, 0, torch.where(aside < scene.pavement_m, 2, torch.where(aside < scene.pavement_m + 4, 3, 4)))
+    across = (x - scene.road_centre_m) / scene.lane_m
+    offset = 0.0 if round(2 * scene.road_half_width_m / scene.lane_m) % 2 == 0 else 0.5
+    line = ((across + offset) - torch.round(across + offset)).abs() * scene.lane_m < 0.07
+    dashed = torch.remainder(z, 8.0) < 3.5
+    edge = ((aside + 0.3).abs() < 0.07)
+    return torch.where((aside < -0.6) & line & dashed | (aside < 0) & edge, 1, zone)
+
+
+def _normal_and_uv(scene: Scene, instance: Tensor, point: Vector, time_s: float) -> tuple[Vector, Tensor, Tensor, Tensor]:
+    """Outward normal and surface coordinates in metres of every hit point; also whether it lies on a thing's side."""
+    t = scene.instances
+    c, s = t.yaw_rad.cos()[instance], t.yaw_rad.sin()[instance]
+    centre = (t.centre_m + time_s * t.velocity_mps)[instance]
+    half = t.half_m[instance].clamp(min=1e-3)
+    x, y, z = (p - centre[..., i] for i, p in enumerate(point))
+    local = (c * x - s * z, y, s * x + c * z)
+    ratio = torch.stack([p / half[..., i] for i, p in enumerate(local)])
+    size = ratio.abs()
+    face = torch.where(size[0] >= torch.maximum(size[1], size[2]), 0, torch.where(size[1] >= size[2], 1, 2))
+    is_box = t.kind[instance] == BOX
+    box = [torch.where(face == i, ratio[i].sign(), 0.0) for i in range(3)]
+    curved = [ratio[i] / half[..., i] for i in range(3)]
+    curved[1] = torch.where(t.kind[instance] == 2, 0.0, curved[1])
+    length = (sum(v * v for v in curved)).clamp(min=1e-12).sqrt()
+    n = [torch.where(is_box, b, v / length) for b, v in zip(box, curved, strict=True)]
+    around = torch.atan2(ratio[0], -ratio[2]) * torch.maximum(half[..., 0], half[..., 2])
+    u = torch.where(is_box, torch.where(face == 0, local[2], local[0]), around)
+    v = torch.where(is_box & (face == 1), local[2], local[1])
+    world = (c * n[0] + s * n[2], n[1], -s * n[0] + c * n[2])
+    return world, u, v, is_box & (face != 1)
+
+
+def surface(scene: Scene, hits: Hits, origin: Vector, direction: Vector, textures: Tensor, *, time_s: float, pixel_rad: float) -> Surface:
+    """Everything about the visible surfaces that does not depend on the band.
+
+    Args:
+        scene: on the device of the rays.
+        hits: from `raycast.cast`.
+        origin: of the rays, world frame, metres.
+        direction: of the rays, world frame, unit z in the camera's frame.
+        textures: the atlas.
+        time_s: time of the image.
+        pixel_rad: angle of a pixel, to fade textures that are finer.
+
+    Returns:
+        See `Surface`.
+    """
+    sky, ground = hits.instance == -1, hits.instance == -2
+    length = sum(d * d for d in direction).sqrt()
+    reach = torch.where(sky, torch.full_like(hits.distance, 5e3), hits.distance)
+    point = tuple(o + reach * d for o, d in zip(origin, direction, strict=True))
+    things = scene.instances.kind.shape[0] - GROUND_ZONES
+    zone = _ground_zone(scene, point[0], point[2])
+    instance = torch.where(ground, things + zone, hits.instance.clamp(min=0))
+    normal, u, v, side = _normal_and_uv(scene, instance, point, time_s)
+    up = (torch.zeros_like(reach), -torch.ones_like(reach), torch.zeros_like(reach))
+    normal = tuple(torch.where(ground, a, b) for a, b in zip(up, normal, strict=True))
+    u, v = torch.where(ground, point[0], u), torch.where(ground, point[2], v)
+    texels = scene.instances.texels_per_m[instance]
+    seed = instance * 37 % SIZE
+    layer = scene.instances.layer[instance]
+    distance = torch.where(sky, torch.full_like(reach, 1e4), reach * length)
+    facing = sum(a * b for a, b in zip(normal, direction, strict=True)).abs() / length
+    footprint = distance * pixel_rad / facing.clamp(min=0.15)
+    fine = look_up(textures, layer, u * texels + seed, v * texels, nearest=True) * (1.0 / (footprint * texels)).clamp(max=1.0)
+    coarse = look_up(textures, layer, u * texels / 9 + 3 * seed, v * texels / 9 + seed)
+    coarse = coarse * (4.0 / (footprint * texels / 9)).clamp(max=1.0)
+    period = scene.instances.windows[instance].clamp(min=0.1)
+    iu, iv = u / period, v / period
+    window = (scene.instances.windows[instance] > 0) & side & ((iu - iu.floor() - 0.5).abs() < 0.28) & ((iv - iv.floor() - 0.5).abs() < 0.32)
+    hashed = torch.remainder(torch.sin(iu.floor() * 12.9898 + iv.floor() * 78.233 + instance * 3.7) * 43758.5453, 1.0)
+    view = tuple(d / length for d in direction)
+    return Surface(
+        sky, distance, torch.where(sky, torch.inf, hits.distance), point, normal, view, instance,
+        0.6 * fine + 0.8 * coarse, window & ~sky, window & ~sky & (hashed > 0.7),
+    )  # fmt: skip
+
+
+def _dot(a: Vector, b: tuple[float, float, float] | Vector) -> Tensor:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _lamps(scene: Scene, s: Surface) -> Tensor:
+    """Light of the street lamps, in units of full daylight."""
+    light = torch.zeros_like(s.distance_m)
+    for lamp in scene.lamps_m.tolist():
+        to = tuple(lamp[i] - s.point[i] for i in range(3))
+        square = sum(t * t for t in to)
+        cosine = (_dot(s.normal, to) / square.sqrt()).clamp(min=0.0)
+        light = light + 0.5 * cosine / (square + 2.0)
+    return light
+
+
+def _headlights(s: Surface, forward: Tensor) -> Tensor:
+    """Light of the own vehicle's headlights, a forward cone."""
+    cosine = _dot(s.view, tuple(forward)).clamp(0.0, 1.0)
+    facing = -_dot(s.normal, s.view)
+    return 4.0 * cosine**24 * facing.clamp(min=0.0) / (s.distance_m**2 + 9.0)
+
+
+def _fogged(radiance: Tensor, s: Surface, sigma: float, airlight: Tensor | float) -> Tensor:
+    transmission = torch.exp(-sigma * s.distance_m)
+    return radiance * transmission + airlight * (1.0 - transmission)
+
+
+def _clouds(textures: Tensor, s: Surface, time_s: float) -> Tensor:
+    """Cloud texture of the sky in [0, 1], finer towards the horizon."""
+    height = (-s.view[1]).clamp(min=0.03)
+    u, v = s.view[0] / height * 30 + 2 * time_s, s.view[2] / height * 30
+    noise = look_up(textures, torch.full_like(s.instance, 2), u, v)
+    return (0.5 + 0.35 * noise).clamp(0.0, 1.0) * (1.0 - torch.exp(-12 * height))
+
+
+def reflected(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, forward: Tensor, *, band: str, time_s: float) -> Tensor:
+    """Radiance in the RGB or NIR band.
+
+    Args:
+        scene: the scene.
+        s: visible surfaces.
+        textures: the atlas.
+        sunlit: [h, w] 1 in the sun, 0 in shadow.
+        forward: [3] unit vector of the vehicle's headlights, world frame.
+        band: "rgb" or "nir".
+        time_s: time, moves the clouds.
+
+    Returns:
+        [C, h, w] in units of a white surface in full daylight; C is 3 or 1.
+    """
+    t, c = scene.instances, scene.conditions
+    nir = band == "nir"
+    albedo = t.nir[s.instance][None] if nir else t.rgb[s.instance].movedim(-1, 0)
+    albedo = albedo * (1.0 + t.contrast[s.instance][..., 1 if nir else 0] * s.texture).clamp(min=0.1)
+    albedo = torch.where(s.glass, torch.full_like(albedo, 0.035), albedo) * (1.0 - 0.35 * c.rain)
+    sky_colour = albedo.new_tensor([0.12] if nir else [0.42, 0.58, 0.85])[:, None, None]
+    grey = albedo.new_tensor([0.75] if nir else [0.75, 0.77, 0.8])[:, None, None]
+    cover = c.clouds if c.clouds == 1.0 else (_clouds(textures, s, time_s) * 2.0 * c.clouds).clamp(max=1.0)
+    sky = torch.lerp(sky_colour.expand_as(albedo), grey.expand_as(albedo), cover + 0.0 * s.distance_m)
+    horizon = torch.exp(-6.0 * (-s.view[1]).clamp(min=0.0))
+    sky = torch.lerp(sky, 0.85 * grey.expand_as(albedo), 0.6 * horizon)
+    if c.clouds == 1.0:
+        sky = sky * (0.8 + 0.3 * _clouds(textures, s, time_s))
+    sun = c.sun_share * _dot(s.normal, c.sun_direction).clamp(min=0.0) * sunlit
+    ambient = (1.0 - c.sun_share) * (0.6 - 0.4 * s.normal[1]) * (0.6 if nir and c.clouds < 1.0 else 1.0)
+    dark = max(0.0, 1.0 - 4.0 * c.daylight)
+    lamps = dark * (_lamps(scene, s) + _headlights(s, forward)) * (0.35 if nir else 1.0)
+    own = c.active_nir * 40.0 * dark * (-_dot(s.normal, s.view)).clamp(min=0.0) / (s.distance_m**2 + 25.0) if nir else 0.0
+    light = c.daylight * (sun * 1.3 + ambient) + 0.0006 + lamps + own
+    mirrored = torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m)) * c.daylight * sky.mean(dim=0)
+    glow = t.emission[s.instance] * (1.0 if dark else 0.3) + 0.12 * dark * s.lit_window
+    radiance = albedo * light + mirrored + glow * (0.5 if nir else 1.0)
+    sky = c.daylight * sky + 0.0008
+    airlight = c.daylight * grey * 0.8 + 0.004
+    return _fogged(torch.where(s.sky, sky, radiance), s, c.extinction_per_m, airlight)
+
+
+def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_s: float) -> Tensor:
+    """Apparent temperature in the thermal band.
+
+    Radiance is taken to be linear in temperature around the air's, so emissivity and the atmosphere mix temperatures.
+
+    Args:
+        scene: the scene.
+        s: visible surfaces.
+        textures: the atlas.
+        sunlit: [h, w] 1 in the sun; warmth lags behind, so shadows are faint.
+        time_s: time, moves the clouds.
+
+    Returns:
+        [1, h, w] kelvin.
+    """
+    t, c = scene.instances, scene.conditions
+    warmth = 0.35 + 0.65 * (0.4 + 0.6 * sunlit) * _dot(s.normal, c.sun_direction).clamp(min=0.0)
+    history = c.daylight * (0.25 + c.sun_share) + 0.12 * (1.0 - c.daylight)
+    temperature = t.sun_gain_k[s.instance] * warmth * history + t.contrast[s.instance][..., 2] * s.texture + t.offset_k[s.instance]
+    temperature = temperature * c.thermal_contrast
+    temperature = torch.where(s.glass, torch.full_like(temperature, -1.0) + 4.0 * s.lit_window, temperature)
+    # what a surface mirrors: the sky above, the surroundings (at air temperature) beside and below
+    cold_up = -c.sky_cooling_k * (0.5 - 0.5 * s.normal[1]).clamp(0.0, 1.0)
+    emissivity = torch.where(s.glass, torch.full_like(temperature, 0.88), t.emissivity[s.instance])
+    apparent = emissivity * temperature + (1.0 - emissivity) * cold_up
+    sky = -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6 + 6.0 * (1.0 - c.clouds) * _clouds(textures, s, time_s) * c.clouds
+    sigma = c.extinction_per_m * c.thermal_extinction_share
+    sky = torch.where(s.sky, sky, apparent)
+    mixed = torch.where(s.sky, sky * math.exp(-sigma * 1500.0), _fogged(apparent, s, sigma, 0.0))
+    return (c.air_k + mixed)[None]

@@ -1,0 +1,107 @@
+"""Procedural tileable textures: octave noise, cells, stripes, bricks, foliage, checks and ridges.
+
+Training and test scenes draw from different families, so that a test scene shows nothing the network could have memorised.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+SIZE = 256
+"""Texels per side of one texture."""
+TRAIN_LAYERS = tuple(range(12))
+TEST_LAYERS = tuple(range(12, 18))
+
+
+def _octaves(rng: np.random.Generator, falloff: float, stretch: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.float64]:
+    """Periodic noise with power spectrum f^-falloff, unit deviation."""
+    fy = np.fft.fftfreq(SIZE)[:, None] * SIZE * stretch[0]
+    fx = np.fft.fftfreq(SIZE)[None, :] * SIZE * stretch[1]
+    radius = np.maximum(np.hypot(fy, fx), 1.0)
+    spectrum = np.fft.fft2(rng.standard_normal((SIZE, SIZE))) * radius**-falloff
+    spectrum[0, 0] = 0.0
+    noise = np.fft.ifft2(spectrum).real
+    return noise / noise.std()
+
+
+def _cells(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Distance to the nearest of some points on the torus (Voronoi cells)."""
+    points = rng.random((count, 2)) * SIZE
+    grid = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE), indexing="ij"), axis=-1)
+    distance = np.full((SIZE, SIZE), np.inf)
+    for point in points:
+        delta = np.abs(grid - point)
+        delta = np.minimum(delta, SIZE - delta)
+        distance = np.minimum(distance, np.hypot(delta[..., 0], delta[..., 1]))
+    return distance
+
+
+def _stripes(rng: np.random.Generator, periods: int) -> NDArray[np.float64]:
+    return np.sign(np.sin(2 * np.pi * periods * np.arange(SIZE) / SIZE))[None, :] + 0.4 * _octaves(rng, 1.2)
+
+
+def _bricks(rng: np.random.Generator, rows: int) -> NDArray[np.float64]:
+    v, u = np.meshgrid(np.arange(SIZE) * rows / SIZE, np.arange(SIZE) * rows / 2 / SIZE, indexing="ij")
+    u = u + 0.5 * (np.floor(v) % 2)
+    joint = ((v % 1) < 0.14) | ((u % 1) < 0.07)
+    tone = rng.standard_normal((rows, rows))[np.floor(v).astype(int) % rows, np.floor(u).astype(int) % (rows // 2)]
+    return np.where(joint, 1.6, 0.6 * tone - 0.3) + 0.3 * _octaves(rng, 1.0)
+
+
+def _checks(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    i = np.arange(SIZE) * count // SIZE
+    return (((i[:, None] + i[None, :]) % 2) * 2.0 - 1.0) + 0.3 * _octaves(rng, 1.0)
+
+
+@functools.lru_cache(maxsize=1)
+def _atlas() -> NDArray[np.float32]:
+    rng = np.random.default_rng(20250301)
+    train = [
+        _octaves(rng, 1.0), _octaves(rng, 1.4), _octaves(rng, 1.8), _octaves(rng, 0.6),
+        _octaves(rng, 1.2, (1.0, 5.0)), _octaves(rng, 1.2, (5.0, 1.0)),
+        _cells(rng, 60), -_cells(rng, 300), _stripes(rng, 8), _bricks(rng, 16),
+        np.abs(_octaves(rng, 1.1)), _octaves(rng, 0.9) * _octaves(rng, 1.6),
+    ]  # fmt: skip
+    test = [
+        _octaves(rng, 1.2) ** 3 + _octaves(rng, 0.8), _checks(rng, 16), -np.abs(_octaves(rng, 1.5)),
+        _cells(rng, 25) - _cells(rng, 120), _stripes(rng, 20), _bricks(rng, 32),
+    ]  # fmt: skip
+    layers = np.stack([*train, *test])
+    layers -= layers.mean(axis=(1, 2), keepdims=True)
+    layers /= layers.std(axis=(1, 2), keepdims=True)
+    return np.clip(layers, -2.5, 2.5).astype(np.float32)
+
+
+def atlas(device: torch.device) -> Tensor:
+    """All textures: float32 [layers, SIZE, SIZE], zero mean, unit deviation, within 2.5 deviations."""
+    return torch.from_numpy(_atlas()).to(device)
+
+
+def look_up(textures: Tensor, layer: Tensor, u: Tensor, v: Tensor, *, nearest: bool = False) -> Tensor:
+    """Texture value, bilinear unless told otherwise.
+
+    Args:
+        textures: [layers, SIZE, SIZE].
+        layer: integer, any shape.
+        u: texture coordinate in texels, shape of layer; wraps around.
+        v: likewise.
+        nearest: one look-up instead of four, for detail that is faded anyway.
+
+    Returns:
+        float32, shape of layer.
+    """
+    if nearest:
+        return textures.reshape(-1)[layer * (SIZE * SIZE) + v.long() % SIZE * SIZE + u.long() % SIZE]
+    left, top = torch.floor(u), torch.floor(v)
+    right_share, bottom_share = u - left, v - top
+    x0, y0 = left.long() % SIZE, top.long() % SIZE
+    x1, y1 = (x0 + 1) % SIZE, (y0 + 1) % SIZE
+    flat, base = textures.reshape(-1), layer * (SIZE * SIZE)
+    upper = torch.lerp(flat[base + y0 * SIZE + x0], flat[base + y0 * SIZE + x1], right_share)
+    lower = torch.lerp(flat[base + y1 * SIZE + x0], flat[base + y1 * SIZE + x1], right_share)
+    return torch.lerp(upper, lower, bottom_share)

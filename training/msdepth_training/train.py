@@ -1,0 +1,192 @@
+"""Training: stages of growing image size, one schedule, checkpoints and exact resume."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from msdepth_training.augment import Batch, augment
+from msdepth_training.config import Stage, TrainConfig
+from msdepth_training.datasets.scenes import Samples, SceneSet, load_set, render_set
+from msdepth_training.errors import TrainingError
+from msdepth_training.networks import MsDepth
+from msdepth_training.objective import objective
+
+REFERENCE_SHARES = (0.6, 0.2, 0.2)
+"""How often the output frame is that of the RGB, NIR, thermal camera."""
+
+
+def scene_set(stage: Stage) -> SceneSet:
+    """The training scenes of a stage."""
+    return SceneSet("train", stage.first_seed, stage.sequences, stage.height, stage.width)
+
+
+def make_batch(samples: Samples, index: Tensor, reference: Tensor) -> Batch:
+    """Frames at index [B] with the output in the frame of camera reference [B], nothing augmented."""
+    rows = torch.arange(len(index))
+    pose = samples.vehicle_from_camera[index]
+    view_from_reference = torch.linalg.inv(pose) @ pose[rows, reference].unsqueeze(1)
+    depth = samples.depth_m[index].float()
+    depth = torch.where(depth >= 1e4, torch.inf, depth)
+    return Batch(samples.views(index), depth, samples.k[index], view_from_reference, reference, torch.ones(len(index), 3))
+
+
+class Trainer:
+    """One run: network, its moving average, optimiser, and where it is in the schedule."""
+
+    def __init__(self, config: TrainConfig, run: Path, *, device: torch.device, data: Path, workers: int) -> None:
+        self.config, self.run, self.device, self.data, self.workers = config, run, device, data, workers
+        torch.manual_seed(config.seed)
+        self.network = MsDepth(config.network).to(device)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.step = 0
+        self.total_steps = sum(s.steps for s in config.stages)
+        self.seconds = 0.0
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to 2 %."""
+        c = self.config
+        if step < c.warmup_steps:
+            return c.learning_rate * (step + 1) / c.warmup_steps
+        progress = (step - c.warmup_steps) / max(1, self.total_steps - c.warmup_steps)
+        return c.learning_rate * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * progress)))
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        state = {
+            "config": dataclasses.asdict(self.config), "step": self.step, "seconds": self.seconds, "network": self.network.state_dict(),
+            "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
+        }  # fmt: skip
+        self.run.mkdir(parents=True, exist_ok=True)
+        part = self.run / "checkpoint.part"
+        torch.save(state, part)
+        part.rename(self.run / "checkpoint.pt")
+
+    def resume(self) -> None:
+        """Continue from the run's checkpoint if there is one.
+
+        Raises:
+            TrainingError: it was made with another configuration.
+        """
+        path = self.run / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["config"]["network"] != dataclasses.asdict(self.config)["network"]:
+            raise TrainingError(f"{path} was trained with another network; choose a new --run folder")
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+    def batches(self, samples: Samples, stage: Stage, first: int, last: int) -> Iterator[Batch]:
+        """Augmented batches for steps first to last; each depends on the seed and its step alone, so a resumed run sees the same."""
+        for step in range(first, last):
+            rng = np.random.default_rng([self.config.seed, step])
+            index = torch.from_numpy(rng.choice(len(samples), stage.batch, replace=False))
+            reference = torch.from_numpy(rng.choice(3, stage.batch, p=REFERENCE_SHARES))
+            batch = make_batch(samples, index, reference)
+            batch = Batch(*(t.to(self.device) for t in batch))
+            previous = samples.views(samples.previous[index]).to(self.device)
+            yield augment(batch, previous, rng, fault_share=self.config.fault_share)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate(self.step)
+        self.network.train()
+        rows = torch.arange(batch.reference.shape[0], device=self.device)
+        out = self.network(batch.images, batch.k, batch.view_from_reference, batch.k[rows, batch.reference], batch.present)
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
+        terms = objective(
+            out, batch, max_m=self.config.network.max_m, alignment_weight=self.config.alignment_weight, generator=generator
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        terms["total"].backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.gradient_clip)
+        self.optimiser.step()
+        self._follow()
+        self.step += 1
+        return {name: float(value) for name, value in terms.items()}
+
+    def _follow(self) -> None:
+        """Exponential moving average of the weights; batch-norm statistics are taken as they are."""
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(new, 1.0 - decay)
+            for mean, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                mean.copy_(new)
+
+    def train(self, *, stop_after_s: float = math.inf) -> bool:
+        """Run all stages that are left.
+
+        Args:
+            stop_after_s: stop, with a checkpoint, when this much time has passed in this call.
+
+        Returns:
+            Whether training is complete.
+        """
+        started, done_before = time.monotonic(), 0
+        for stage in self.config.stages:
+            end = done_before + stage.steps
+            if self.step < end:
+                render_set(scene_set(stage), self.data, workers=self.workers)
+                samples = load_set(scene_set(stage), self.data)
+                if not self._stage(samples, stage, end, started + stop_after_s):
+                    return False
+            done_before = end
+        return True
+
+    def _stage(self, samples: Samples, stage: Stage, end: int, deadline: float) -> bool:
+        log = (self.run / "log.jsonl")
+        self.run.mkdir(parents=True, exist_ok=True)
+        clock, smooth = time.monotonic(), {}
+        with tqdm(total=end, initial=self.step, desc=f"train {stage.height}x{stage.width}", unit="step", mininterval=5) as bar, log.open("a") as file:
+            for batch in self.batches(samples, stage, self.step, end):
+                terms = self.update(batch)
+                smooth = {k: 0.98 * smooth.get(k, v) + 0.02 * v for k, v in terms.items()}
+                bar.update()
+                now = time.monotonic()
+                self.seconds, clock = self.seconds + now - clock, now
+                if self.step % 50 == 0:
+                    bar.set_postfix({k: f"{v:.3f}" for k, v in smooth.items()})
+                    file.write(json.dumps({"step": self.step, "seconds": round(self.seconds), **smooth}) + "\n")
+                    file.flush()
+                if self.step % self.config.checkpoint_every == 0 or now > deadline:
+                    self.save()
+                if now > deadline:
+                    return False
+        self.save()
+        return True
+
+
+def load_network(checkpoint: Path) -> tuple[MsDepth, TrainConfig, dict[str, Any]]:
+    """The averaged network of a checkpoint, in eval mode, its configuration and the checkpoint's other facts (step, seconds).
+
+    Raises:
+        TrainingError: the file is missing or not a checkpoint of this package.
+    """
+    from msdepth_training.config import _build
+
+    if not checkpoint.exists():
+        raise TrainingError(f"{checkpoint} does not exist; train first with msdepth-train train")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or "average" not in state:
+        raise TrainingError(f"{checkpoint} is not a checkpoint of msdepth-train")
+    config: TrainConfig = _build(TrainConfig, state["config"], str(checkpoint))
+    network = MsDepth(config.network)
+    network.load_state_dict(state["average"])
+    return network.eval(), config, {"step": state["step"], "seconds": state["seconds"]}

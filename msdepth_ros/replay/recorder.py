@@ -30,6 +30,7 @@ from msdepth_ros.replay.moments import Moment, MomentKeeper
 from msdepth_ros.replay.records import NodeReport, SetRecord
 
 _HISTORY = 24  # inputs of each camera kept until their set arrives; 2.4 s at 10 Hz
+_DROPS = ("dropped", "rejected")  # sets that a newer one replaced; images that were refused
 _SUBSAMPLE = 4  # every fourth pixel in each direction gives the mean confidence closely enough
 
 
@@ -226,20 +227,17 @@ class Recorder:
 
     def _read_diagnostics(self, message: Any) -> None:
         """Take the node's account of itself from its diagnostics."""
-        values = {
-            item.key: item.value
-            for status in message.status
-            if status.name.startswith("fused_depth")
-            for item in status.values
-        }
-        if not values:
+        statuses = [status for status in message.status if status.name.startswith("fused_depth")]
+        pairs = [(item.key, item.value) for status in statuses for item in status.values]
+        values = dict(pairs)
+        if "model" not in values:
             return
-        model_ms = values.get("model_ms_p50")
+        model_ms = values.get("inference_ms_p50")
         self.node = NodeReport(
-            model=values.get("model", self.node.model),
-            providers=tuple(filter(None, values.get("providers", ",".join(self.node.providers)).split(","))),
-            model_ms_p50=self.node.model_ms_p50 if not model_ms else float(model_ms),
-            dropped=int(values.get("dropped", self.node.dropped)),
+            model=" ".join(filter(None, [values["model"], values.get("model_version")])),
+            providers=tuple(filter(None, values.get("providers", "").split(","))),
+            model_ms_p50=float(model_ms) if model_ms else self.node.model_ms_p50,
+            dropped=sum(int(value) for key, value in pairs if key in _DROPS or key.startswith("images_dropped_")),
         )
 
     def _complain(self, problem: str) -> None:

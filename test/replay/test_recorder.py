@@ -160,13 +160,16 @@ def test_the_node_tells_of_itself_in_diagnostics(recorder: Recorder) -> None:
 
     header = camera_info(START_NS, "", (1, 1)).header
     message = types[DIAGNOSTICS](header=header, status=[
-        status("fused_depth: model", model="tiny 0.1", providers="CPUExecutionProvider", model_ms_p50="21.5"),
-        status("fused_depth: output", dropped="4"),
+        status("fused_depth: camera rgb", received="9", rejected="2"),
+        status("fused_depth: camera nir", received="9", rejected="1"),
+        status("fused_depth: synchronizer", images_dropped_rgb="5", complete="7"),
+        status("fused_depth: inference", model="tiny", model_version="0.1", providers="CPUExecutionProvider",
+               inference_ms_p50="21.5", dropped="4"),
         status("somebody else", dropped="77"),
     ])  # fmt: skip
     recorder.add("diagnostics", bytes(TYPES.serialize_cdr(message, DIAGNOSTICS)), START_NS)
     assert recorder.node.to_json() == {
-        "model": "tiny 0.1", "providers": ("CPUExecutionProvider",), "model_ms_p50": 21.5, "dropped": 4,
+        "model": "tiny 0.1", "providers": ("CPUExecutionProvider",), "model_ms_p50": 21.5, "dropped": 12,
     }  # fmt: skip
 
 

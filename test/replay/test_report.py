@@ -1,0 +1,195 @@
+"""The report page: complete, self-contained, readable without seeing the pictures."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import quote
+
+import cv2
+import numpy as np
+import pytest
+
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.replay.figures import alive_intervals
+from msdepth_ros.replay.images import DecodedImage
+from msdepth_ros.replay.instants import Instant
+from msdepth_ros.replay.moments import Moment
+from msdepth_ros.replay.records import NodeReport, SetRecord, summarise
+from msdepth_ros.replay.report import Run, render_report, write_report
+from msdepth_ros.replay.tiles import FAR_M, NEAR_M, error_picture, input_picture, make_scales, mapped, squared
+
+TICK_NS = 100_000_000
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def record(tick: int, spectra: tuple[str, ...] = SPECTRA) -> SetRecord:
+    stamp_ns = tick * TICK_NS
+    return SetRecord(
+        stamp_ns, stamp_ns, stamp_ns + 42_000_000, spectra, 0.125, 0.9, 0.7, dict.fromkeys(spectra, 0.5)
+    )
+
+
+def moment(tick: int, spectra: tuple[str, ...] = SPECTRA) -> Moment:
+    generator = np.random.default_rng(tick)
+    depth_m = generator.uniform(2, 60, (32, 80)).astype(np.float32)
+    truth_m = depth_m * np.float32(1.2)
+    truth_m[0] = np.nan
+    kinds = {"rgb": ((48, 120, 3), np.uint8, "bgr8"), "nir": ((40, 120), np.uint8, "mono8"),
+             "thermal": ((32, 80), np.uint16, "mono16")}  # fmt: skip
+    inputs = {name: DecodedImage(generator.integers(0, 250, kinds[name][0]).astype(kinds[name][1]), kinds[name][2])
+              for name in spectra}  # fmt: skip
+    confidences = {name: np.full((32, 80), 128 if name in (*spectra, "confidence") else 0, np.uint8)
+                   for name in ("confidence", *SPECTRA)}  # fmt: skip
+    return Moment(record(tick, spectra), inputs, depth_m, confidences, truth_m, depth_m, 0.8)
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    records = [record(tick, SPECTRA if tick < 6 else ("rgb", "thermal")) for tick in range(10)]
+    instants = [Instant(tick * TICK_NS, SPECTRA) for tick in range(11)]
+    node = NodeReport("tiny 0.1", ("CPUExecutionProvider",), 20.0, 1)
+    return Run(
+        title="drive <one>",
+        summary=summarise(records, instants, period_ns=TICK_NS, node=node),
+        records=records,
+        instants=instants,
+        moments=[moment(r.stamp_ns // TICK_NS, r.spectra) for r in records],
+        problems={"depth is not scored & why": 2},
+    )
+
+
+@pytest.fixture(scope="module")
+def page(run: Run) -> str:
+    return render_report(run)
+
+
+class Elements(HTMLParser):
+    """Tags and attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_it_needs_no_other_file_and_no_network(page: str) -> None:
+    elements = Elements(page)
+    sources = [a["src"] for tag in ("img", "script") for a in elements.of(tag) if a.get("src")]
+    assert sources
+    assert all(source.startswith("data:image/") for source in sources)
+    assert not elements.of("link")
+    assert "@import" not in page
+    assert len(page) < 15_000_000
+
+
+def test_headline_numbers_are_there(page: str) -> None:
+    for text in ("90.9", "10 of 11 instants", "tiny 0.1", "CPUExecutionProvider", "0.125", "rgb+nir+thermal"):
+        assert text in page
+
+
+def test_every_moment_shows_inputs_depth_truth_error_and_confidences(page: str) -> None:
+    articles = page.split('<article class="moment"')[1:]
+    assert len(articles) == 10
+    first = Elements(articles[0])
+    alts = [a["alt"] for a in first.of("img") if not a["alt"].startswith("Colour scale")]
+    for start in ("rgb camera image", "nir camera image", "thermal camera image", "rgb confidence", "nir confidence",
+                  "thermal confidence", "Fused depth, mostly", "True depth, mostly", "Relative error",
+                  "Fused confidence, mean 0.50"):  # fmt: skip
+        assert any(alt.startswith(start) for alt in alts), start
+    assert "80 m" in articles[0]
+
+
+def test_an_absent_spectrum_is_said_to_be_absent(page: str) -> None:
+    last = page.split('<article class="moment"')[-1]
+    assert "no nir image" in last
+    assert "nir confidence: not in the set" in last
+    assert re.search(r'class="chip off"[^>]*>nir<', last)
+
+
+def test_texts_are_escaped(page: str) -> None:
+    assert "drive &lt;one&gt;" in page
+    assert "depth is not scored &amp; why" in page
+
+
+def test_the_timeline_has_all_curves(page: str) -> None:
+    plot = page[page.index("Plotly.newPlot") :]
+    for text in ("Spectra in the set", "Mean confidence", "Latency, ms", "AbsRel, unscaled", "instant without depth"):
+        assert text in plot
+
+
+def test_it_follows_the_reader_s_colour_scheme(page: str) -> None:
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_a_run_in_which_nothing_arrived_still_gives_a_page(tmp_path: Path) -> None:
+    instants = [Instant(0, SPECTRA)]
+    summary = summarise([], instants, period_ns=TICK_NS, node=NodeReport())
+    write_report(tmp_path / "r.html", Run("empty", summary, [], instants, []))
+    assert "0 of 1 instants" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine to open the page in")
+def test_the_page_opens_in_a_browser_without_errors_and_draws_the_timeline(run: Run, tmp_path: Path) -> None:
+    write_report(tmp_path / "report.html", run)
+    result = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000", "--dump-dom",
+         "file://" + quote(str(tmp_path / "report.html"))],
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0
+    assert "CONSOLE" not in result.stderr
+    assert 'class="main-svg"' in result.stdout
+
+
+def test_alive_intervals_end_one_period_after_the_last_set() -> None:
+    records = [record(t) for t in (0, 1, 2)] + [record(3, ("rgb",))] + [record(t) for t in (6, 7)]
+    assert alive_intervals(records, "nir", TICK_NS) == [(0, 3 * TICK_NS), (6 * TICK_NS, 8 * TICK_NS)]
+    assert alive_intervals(records, "rgb", TICK_NS) == [(0, 4 * TICK_NS), (6 * TICK_NS, 8 * TICK_NS)]
+    assert alive_intervals([], "rgb", TICK_NS) == []
+
+
+def test_pictures_show_colour_in_the_right_order_and_a_dead_camera_dark() -> None:
+    red_bgr = np.zeros((4, 4, 3), np.uint8)
+    red_bgr[..., 2] = 255
+    np.testing.assert_array_equal(input_picture(DecodedImage(red_bgr, "bgr8"))[0, 0], [255, 0, 0])
+    np.testing.assert_array_equal(input_picture(DecodedImage(red_bgr, "rgb8"))[0, 0], [0, 0, 255])
+    assert input_picture(DecodedImage(np.full((4, 4), 2, np.uint8), "mono8")).max() == 2
+    ramp = np.linspace(3000, 6000, 64, dtype=np.uint16).reshape(8, 8)
+    assert input_picture(DecodedImage(ramp, "mono16")).max() == 255
+
+
+def test_unknown_pixels_are_grey_and_errors_are_relative() -> None:
+    depth_m = np.array([[10.0, 15.0, np.nan, 10.0, np.inf]], np.float32)
+    truth_m = np.array([[10.0, 10.0, 10.0, np.nan, 40.0]], np.float32)
+    picture = error_picture(depth_m, truth_m)
+    expected = mapped(np.array([[0.0, 1.0, np.nan, np.nan, 1.0]]), cv2.COLORMAP_INFERNO)
+    np.testing.assert_array_equal(picture, expected)
+    assert len(set(picture[0, 2])) > 0
+    np.testing.assert_array_equal(picture[0, 2], picture[0, 3])
+
+
+def test_a_stretched_view_is_shown_with_square_pixels() -> None:
+    assert squared(np.zeros((256, 640), np.float32), 0.784, cv2.INTER_NEAREST).shape == (201, 640)
+
+
+def test_scales_have_metres_at_their_place() -> None:
+    scales = make_scales()
+    places = {tick.text: tick.at for tick in scales.depth.ticks}
+    assert (places[f"{NEAR_M:.0f} m"], places[f"{FAR_M:.0f} m"]) == (0.0, 100.0)
+    assert places["10 m"] == pytest.approx(100 * np.log(10) / np.log(80), abs=0.01)
+    header, data = scales.depth.strip.split(",")
+    assert header == "data:image/png;base64"
+    assert cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR).shape == (1, 256, 3)

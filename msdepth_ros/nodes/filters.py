@@ -90,6 +90,7 @@ def make_matcher(settings: Settings) -> Matcher:
             reference=settings.reference,
             tolerance_ns=round(settings.sync_tolerance_s * 1e9),
             deadline_ns=round(settings.sync_deadline_s * 1e9),
+            stale_after_ns=round(settings.sync_stale_after_s * 1e9),
             offset_ns={name: round(settings.sync_offset_s[name] * 1e9) for name in settings.spectra},
         )
     )

@@ -22,11 +22,6 @@ from msdepth_ros.nodes.messages import (
     stamp_to_ns,
 )
 
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
-
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -45,8 +40,7 @@ class Frame(NamedTuple):
 class CameraInput:
     """Subscribes to one camera and hands on what is usable.
 
-    A latched camera_info needs a subscription that is transient local, which streaming publishers do not match: there
-    are two subscriptions on the topic. An image that comes before the first camera_info waits for it; only the newest.
+    An image that comes before the first camera_info waits for it; only the newest.
 
     Args:
         node: to subscribe with.
@@ -77,16 +71,31 @@ class CameraInput:
         base = node.resolve_topic_name(f"{spectrum}/image")
         kind, self.image_topic = (Image, base) if image_transport == "raw" else (CompressedImage, f"{base}/compressed")
         self.info_topic = node.resolve_topic_name(f"{spectrum}/camera_info")
-        on_image, on_info = guard(self._on_image), guard(self._on_camera_info)
+        on_image, self._on_info = guard(self._on_image), guard(self._on_camera_info)
         overrides = QoSOverridingOptions.with_default_policies()
         self._subscriptions = [
             node.create_subscription(kind, self.image_topic, on_image, qos_profile_sensor_data,
                                      qos_overriding_options=overrides),
-            node.create_subscription(CameraInfo, self.info_topic, on_info, qos_profile_sensor_data,
+            node.create_subscription(CameraInfo, self.info_topic, self._on_info, qos_profile_sensor_data,
                                      qos_overriding_options=overrides),
-            node.create_subscription(CameraInfo, self.info_topic, on_info, _LATCHED,
-                                     event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False)),
         ]  # fmt: skip
+
+    def look_for_latched_info(self) -> bool:
+        """Subscribes to a latched camera_info if there is one and none has arrived yet.
+
+        It takes a subscription that is transient local, which publishers of streams do not match: asked for at once,
+        every camera driver would warn of incompatible QoS.
+
+        Returns:
+            Whether there is nothing more to look for.
+        """
+        if self._last_info or len(self._subscriptions) > 2:
+            return True
+        publishers = self._node.get_publishers_info_by_topic(self.info_topic)
+        if any(publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for publisher in publishers):
+            latched = self._node.create_subscription(CameraInfo, self.info_topic, self._on_info, _LATCHED)
+            self._subscriptions.append(latched)
+        return False
 
     def destroy(self) -> None:
         """Ends the subscriptions."""

@@ -86,6 +86,8 @@ PARAMETERS = (
     ParameterSpec("sync.tolerance_s", 0.04, "Largest difference of the stamps in one set, seconds.", limits=(0.0, 1.0)),
     ParameterSpec("sync.deadline_s", 0.06, "Longest wait for missing images after a set's first, seconds.",
                   limits=(0.0, 2.0)),
+    ParameterSpec("sync.stale_after_s", 0.5, "A camera silent for longer is not waited for, seconds; more than the "
+                  "slowest camera's period.", limits=(0.0, 60.0)),
     *(ParameterSpec(f"sync.offset_s.{spectrum}", 0.0, f"Added to the stamps of the {spectrum} images, seconds.",
                     limits=(-1.0, 1.0)) for spectrum in SPECTRA),
     ParameterSpec("calibration.source", "tf", "tf takes camera poses from /tf_static, file from calibration.file.",
@@ -118,6 +120,7 @@ class Settings:
     sync_policy: str
     sync_tolerance_s: float
     sync_deadline_s: float
+    sync_stale_after_s: float
     sync_offset_s: dict[str, float]
     calibration_source: str
     calibration_file: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from msdepth_ros.nodes.statistics import Statistics
 from msdepth_ros.nodes.worker import NewestItemWorker
 
 _SOONEST_NS = 100_000
+_LATCHED_EVERY_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Pipeline:
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(1.0, self._guard(self._on_deadline), clock=steady)
         self._timer.cancel()
+        look = self._guard(self._look_for_latched_info)
+        self._latched_timer = node.create_timer(_LATCHED_EVERY_S, look, clock=steady)
         self.inputs = [
             CameraInput(
                 node, spectrum, image_transport=fixed.image_transport, calibration=equipment.calibration,
@@ -83,7 +87,8 @@ class Pipeline:
         """
         for camera in self.inputs:
             camera.destroy()
-        self._node.destroy_timer(self._timer)
+        for timer in (self._timer, self._latched_timer):
+            self._node.destroy_timer(timer)
         return self._worker.stop()
 
     def _guard(self, callback: Callable[..., None]) -> Callable[..., None]:
@@ -97,6 +102,11 @@ class Pipeline:
                 self._failed(error)
 
         return guarded
+
+    def _look_for_latched_info(self) -> None:
+        done = [camera.look_for_latched_info() for camera in self.inputs]
+        if all(done):
+            self._latched_timer.cancel()
 
     def _on_frame(self, spectrum: str, frame: Frame) -> None:
         self._accept(spectrum)
@@ -153,8 +163,10 @@ class Pipeline:
         """Reports what a callback or the inference raised; publishing into a closed context is no error."""
         if not self._node.context.ok():
             return
-        self._equipment.statistics.failed(f"{type(error).__name__}: {error}")
         if isinstance(error, MsdepthError):
+            self._equipment.statistics.failed(str(error))
             self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
-        else:
-            self._node.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=5.0)
+            return
+        self._equipment.statistics.failed(f"{type(error).__name__}: {error}")
+        trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self._node.get_logger().error(trace, throttle_duration_sec=5.0)

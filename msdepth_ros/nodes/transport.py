@@ -15,6 +15,8 @@ PACKAGE = "msdepth_ros"
 HOST_ONLY_PROFILE = "config/fastdds_host_only.xml"
 VEHICLE_PROFILE = "config/fastdds_vehicle.xml"
 
+_FAST_DDS_2 = ("humble", "iron", "jazzy")
+
 # glibc's mallopt numbers, from malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _MIB = 1 << 20
@@ -43,10 +45,10 @@ def _ament_share() -> list[Path]:
     return [Path(prefix) / "share" / PACKAGE for prefix in prefixes if prefix]
 
 
-def profile_environment(profile: str) -> dict[str, str]:
-    """Environment variables that make Fast DDS use one of our profiles; both spellings, for Fast DDS 2 and 3."""
-    path = str(share_path(profile))
-    return {"FASTDDS_DEFAULT_PROFILES_FILE": path, "FASTRTPS_DEFAULT_PROFILES_FILE": path}
+def profile_variable(env: Mapping[str, str]) -> str:
+    """The environment variable that names the profile file: Fast DDS 3 complains about the name Fast DDS 2 needs."""
+    old = env.get("ROS_DISTRO") in _FAST_DDS_2
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def host_only_environment(domain_id: int | None = None, base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -60,7 +62,7 @@ def host_only_environment(domain_id: int | None = None, base: Mapping[str, str] 
         A complete environment for ``subprocess.Popen(env=...)``.
     """
     env = dict(os.environ if base is None else base)
-    env.update(profile_environment(HOST_ONLY_PROFILE))
+    env[profile_variable(env)] = str(share_path(HOST_ONLY_PROFILE))
     env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     env["RMW_IMPLEMENTATION"] = "rmw_fastrtps_cpp"
     env.pop("ROS_LOCALHOST_ONLY", None)

@@ -73,21 +73,23 @@ class Bench:
         self.executor.add_node(self.peer)
         self.received: dict[str, list[Any]] = defaultdict(list)
         self.node: Any = None
-        self._rig_file = rig_file
+        self.rig_file = rig_file
         self._publishers: dict[tuple[str, str], Any] = {}
 
-    def start(self, *, autostart: bool = True, **parameters: Any) -> Any:  # noqa: ANN401
+    def start(self, *, begin: bool = True, **parameters: Any) -> Any:  # noqa: ANN401
         """Makes the node; parameters are given with double underscores for dots."""
         from rclpy.parameter import Parameter
 
         from msdepth_ros.nodes.node import FusedDepthNode
 
-        values = {"calibration.source": "file", "calibration.file": str(self._rig_file)}
+        # A busy machine may take long to bring three images over; a short deadline would split their set.
+        values = {"calibration.source": "file", "calibration.file": str(self.rig_file)}
+        values |= {"sync.deadline_s": 0.5, "sync.stale_after_s": 10.0}
         values |= {name.replace("__", "."): value for name, value in parameters.items()}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.node = FusedDepthNode(parameter_overrides=overrides)
         self.executor.add_node(self.node)
-        if autostart:
+        if begin:
             assert self.node.autostart()
         return self.node
 
@@ -127,6 +129,19 @@ class Bench:
     def send(self, spectrum: str, stamp_ns: int, **changes: Any) -> None:  # noqa: ANN401
         """Publishes an image of a camera, with fields changed as asked."""
         self.publisher(type(image := make_image(spectrum, stamp_ns, **changes)), f"/{spectrum}/image").publish(image)
+
+    def tell(self, spectrum: str, camera_info: Any) -> None:  # noqa: ANN401
+        """Publishes a camera_info once somebody hears it."""
+        publisher = self.publisher(type(camera_info), f"/{spectrum}/camera_info")
+        self.until(publisher.get_subscription_count)
+        publisher.publish(camera_info)
+
+    def latch(self, spectrum: str, camera_info: Any) -> None:  # noqa: ANN401
+        """Publishes a camera_info for whoever comes later."""
+        from rclpy.qos import DurabilityPolicy, QoSProfile
+
+        qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.publisher(type(camera_info), f"/{spectrum}/camera_info", qos).publish(camera_info)
 
     def spin(self, seconds: float) -> None:
         """Lets both nodes work for a while."""

@@ -1,0 +1,83 @@
+"""The settings that processes need for images to arrive."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.nodes import transport
+
+NAMESPACE = "{http://www.eprosima.com}"
+
+
+def profile(name: str) -> ElementTree.Element:
+    return ElementTree.parse(transport.share_path(name)).getroot()
+
+
+def number(root: ElementTree.Element, name: str) -> int:
+    element = root.find(f".//{NAMESPACE}{name}")
+    assert element is not None
+    return int(str(element.text))
+
+
+@pytest.mark.parametrize("name", [transport.HOST_ONLY_PROFILE, transport.VEHICLE_PROFILE])
+def test_shared_memory_holds_images(name: str) -> None:
+    root = profile(name)
+    assert number(root, "segment_size") == 64 << 20
+    assert number(root, "maxMessageSize") == 16 << 20
+    participant = root.find(f".//{NAMESPACE}participant")
+    assert participant is not None
+    assert participant.get("is_default_profile") == "true"
+
+
+def test_host_only_profile_stays_on_loopback() -> None:
+    addresses = [element.text for element in profile(transport.HOST_ONLY_PROFILE).iter(f"{NAMESPACE}address")]
+    assert addresses == ["127.0.0.1"]
+
+
+def test_host_only_environment_is_complete() -> None:
+    env = transport.host_only_environment(42, {"PATH": "/bin", "ROS_LOCALHOST_ONLY": "1"})
+    assert env["PATH"] == "/bin"
+    assert env["ROS_DOMAIN_ID"] == "42"
+    assert env["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert "ROS_LOCALHOST_ONLY" not in env
+    assert Path(env["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert "FASTRTPS_DEFAULT_PROFILES_FILE" not in env
+
+
+@pytest.mark.parametrize(
+    ("distribution", "variable"), [("humble", "FASTRTPS"), ("jazzy", "FASTRTPS"), ("kilted", "FASTDDS")]
+)
+def test_profile_goes_by_the_name_that_the_distribution_knows(distribution: str, variable: str) -> None:
+    assert transport.profile_variable({"ROS_DISTRO": distribution}) == f"{variable}_DEFAULT_PROFILES_FILE"
+
+
+def test_host_only_environment_keeps_the_domain() -> None:
+    assert transport.host_only_environment(None, {"ROS_DOMAIN_ID": "7"})["ROS_DOMAIN_ID"] == "7"
+
+
+def test_ament_prefix_is_left_alone_where_a_distribution_set_it() -> None:
+    env = transport.host_only_environment(1, {"AMENT_PREFIX_PATH": "/opt/ros/jazzy"})
+    assert env["AMENT_PREFIX_PATH"] == "/opt/ros/jazzy"
+
+
+def test_share_path_looks_where_ament_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "share" / "msdepth_ros" / "config" / "only_there.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    assert transport.share_path("config/only_there.yaml") == file
+
+
+def test_share_path_names_what_is_missing() -> None:
+    with pytest.raises(MsdepthError, match=r"config/none\.xml is not installed"):
+        transport.share_path("config/none.xml")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is glibc's")
+def test_big_blocks_are_kept() -> None:
+    code = "from msdepth_ros.nodes.transport import keep_big_blocks as k; import sys; sys.exit(0 if k() else 1)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -168,6 +168,8 @@ def _follow(
     while player.running:
         node.check()
         monitor.check()
+        if latest and latest[0]["trouble"] and not latest[0]["sets"]:
+            raise MsdepthError(f"the node did not start: {latest[0]['trouble']}")
         status.show(_status(latest))
         time.sleep(0.1)
     player.check(may_end=True)

@@ -110,7 +110,7 @@ def work(inbox: Inbox, recorder: Recorder, stop: threading.Event, *, as_json: bo
             recorder.poll(time.time_ns())
         if time.monotonic() >= next_status:
             next_status += _STATUS_EVERY_S
-            status = status_of(recorder.records)
+            status = {**status_of(recorder.records), "trouble": recorder.trouble}
             print(json.dumps(status) if as_json else status_text(status), flush=True)
     recorder.flush()
 

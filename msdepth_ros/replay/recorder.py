@@ -31,6 +31,7 @@ from msdepth_ros.replay.records import NodeReport, SetRecord
 
 _HISTORY = 24  # inputs of each camera kept until their set arrives; 2.4 s at 10 Hz
 _DROPS = ("dropped", "rejected")  # sets that a newer one replaced; images that were refused
+_INFERENCE, _ERROR = ": inference", 2  # the task whose error means that there will be no depth
 _SUBSAMPLE = 4  # every fourth pixel in each direction gives the mean confidence closely enough
 
 
@@ -80,6 +81,7 @@ class Recorder:
         self.config = config
         self.records: list[SetRecord] = []
         self.node = NodeReport()
+        self.trouble = ""  # why the node cannot work, as its diagnostics say; empty while it can
         self.problems: dict[str, int] = {}
         self.moments = MomentKeeper(config.moments, config.moment_spacing_ns)
         self._types = ros2_typestore()
@@ -228,6 +230,7 @@ class Recorder:
     def _read_diagnostics(self, message: Any) -> None:
         """Take the node's account of itself from its diagnostics."""
         statuses = [status for status in message.status if status.name.startswith("fused_depth")]
+        self.trouble = next((s.message for s in statuses if s.name.endswith(_INFERENCE) and s.level == _ERROR), "")
         pairs = [(item.key, item.value) for status in statuses for item in status.values]
         values = dict(pairs)
         if "model" not in values:

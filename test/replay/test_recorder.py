@@ -152,22 +152,27 @@ def test_moments_hold_inputs_outputs_and_truth(recorder: Recorder) -> None:
 def test_the_node_tells_of_itself_in_diagnostics(recorder: Recorder) -> None:
     types: dict[str, Any] = TYPES.types
 
-    def status(name: str, **values: str) -> Any:
+    def status(name: str, level: int = 0, message: str = "", **values: str) -> Any:
         pairs = [types["diagnostic_msgs/msg/KeyValue"](key=key, value=value) for key, value in values.items()]
         return types["diagnostic_msgs/msg/DiagnosticStatus"](
-            level=0, name=name, message="", hardware_id="", values=pairs
+            level=level, name=name, message=message, hardware_id="", values=pairs
         )
 
-    header = camera_info(START_NS, "", (1, 1)).header
-    message = types[DIAGNOSTICS](header=header, status=[
+    def tell(*statuses: Any) -> None:
+        message = types[DIAGNOSTICS](header=camera_info(START_NS, "", (1, 1)).header, status=list(statuses))
+        recorder.add("diagnostics", bytes(TYPES.serialize_cdr(message, DIAGNOSTICS)), START_NS)
+
+    tell(status("fused_depth: inference", level=2, message="cannot configure: no model"))
+    assert recorder.trouble == "cannot configure: no model"
+    tell(
         status("fused_depth: camera rgb", received="9", rejected="2"),
         status("fused_depth: camera nir", received="9", rejected="1"),
         status("fused_depth: synchronizer", images_dropped_rgb="5", complete="7"),
         status("fused_depth: inference", model="tiny", model_version="0.1", providers="CPUExecutionProvider",
                inference_ms_p50="21.5", dropped="4"),
-        status("somebody else", dropped="77"),
-    ])  # fmt: skip
-    recorder.add("diagnostics", bytes(TYPES.serialize_cdr(message, DIAGNOSTICS)), START_NS)
+        status("somebody else: inference", level=2, message="not ours", dropped="77"),
+    )  # fmt: skip
+    assert recorder.trouble == ""
     assert recorder.node.to_json() == {
         "model": "tiny 0.1", "providers": ("CPUExecutionProvider",), "model_ms_p50": 21.5, "dropped": 12,
     }  # fmt: skip

@@ -29,9 +29,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 def record(tick: int, spectra: tuple[str, ...] = SPECTRA) -> SetRecord:
     stamp_ns = tick * TICK_NS
-    return SetRecord(
-        stamp_ns, stamp_ns, stamp_ns + 42_000_000, spectra, 0.125, 0.9, 0.7, dict.fromkeys(spectra, 0.5)
-    )
+    return SetRecord(stamp_ns, stamp_ns, stamp_ns + 42_000_000, spectra, 0.125, 0.9, 0.7, dict.fromkeys(spectra, 0.5))
 
 
 def moment(tick: int, spectra: tuple[str, ...] = SPECTRA) -> Moment:

@@ -18,6 +18,7 @@ ROS = [
     "ros-std-srvs",
     "ros-geometry-msgs",
     "ros-lifecycle-msgs",
+    "ros-rcl-interfaces",
     "ros-rosgraph-msgs",
 ]
 

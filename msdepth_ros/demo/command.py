@@ -141,7 +141,7 @@ def _measure(options: argparse.Namespace, bag: Path, rig: Path, scratch: Path, s
     environment = host_only_environment(domain_id)
     package_root = str(Path(__file__).resolve().parents[2])
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH", "")]))
-    environment["ROS_LOG_DIR"] = str(logs.resolve())
+    environment["ROS_LOG_DIR"] = str(scratch)  # the same lines as in our logs, under names that nobody can tell apart
     with Children(environment, logs) as children:
         try:
             _follow(options, bag, rig, scratch, status, children)

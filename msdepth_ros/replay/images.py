@@ -105,7 +105,7 @@ def depth_metres(topic: str, image: DecodedImage) -> NDArray[np.float32]:
         float32 [H,W].
     """
     if image.encoding in ("16UC1", "mono16"):
-        metres = image.pixels.astype(np.float32) * np.float32(0.001)
+        metres: NDArray[np.float32] = image.pixels.astype(np.float32) * np.float32(0.001)
     elif image.encoding == "32FC1":
         metres = image.pixels.astype(np.float32)
     else:

@@ -12,16 +12,21 @@ from numpy.typing import NDArray
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.core.visualize import colourise
+from msdepth_ros.core.visualize import (
+    FAR_M,
+    NEAR_M,
+    WORST_ERROR,
+    colourise,
+    colourise_confidence,
+    colourise_error,
+    displayable,
+)
 from msdepth_ros.replay.images import DecodedImage
 from msdepth_ros.replay.moments import Moment
 
-NEAR_M, FAR_M = 1.0, 80.0
 _TICKS_M = (1, 2, 5, 10, 20, 40, 80)
-_WORST_ERROR = 0.5
 _WIDTH = 640
 _QUALITY = 82
-_UNKNOWN = (60, 63, 68)  # the same grey for every pixel without a value
 _STRIP_PIXELS = 256
 
 
@@ -83,19 +88,10 @@ def data_uri(rgb: NDArray[np.uint8], kind: str = "jpeg") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
-def input_picture(image: DecodedImage) -> NDArray[np.uint8]:
-    """An input image for the eye: colour as it is, grey stretched between its 1st and 99th percentile.
-
-    An image of one brightness stays as dark or bright as it is: a dead camera must look dead.
-    """
-    if image.pixels.ndim == 3:
-        pixels = image.pixels if image.encoding == "rgb8" else cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB)
-        return shrink(pixels)
-    if image.pixels.dtype == np.uint8:
-        return shrink(image.pixels)
-    low, high = np.percentile(image.pixels[::4, ::4], (1, 99))
-    stretched = (image.pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1.0))
-    return shrink(np.clip(stretched, 0, 255).astype(np.uint8))
+def input_picture(spectrum: str, image: DecodedImage) -> NDArray[np.uint8]:
+    """An input image as the network gets it, in the width of a tile: uint8 [H,W,3] in RGB order."""
+    pixels = cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB) if image.encoding in ("bgr8", "8UC3") else image.pixels
+    return shrink(displayable(spectrum, pixels))
 
 
 def shrink(image: NDArray[Any]) -> NDArray[Any]:
@@ -104,23 +100,6 @@ def shrink(image: NDArray[Any]) -> NDArray[Any]:
     if width <= _WIDTH:
         return image
     return np.asarray(cv2.resize(image, (_WIDTH, round(height * _WIDTH / width)), interpolation=cv2.INTER_AREA))
-
-
-def mapped(values: NDArray[Any], colour_map: int) -> NDArray[np.uint8]:
-    """Colours for values in [0,1]; unknown (NaN) in grey.
-
-    Args:
-        values: [H,W] float, NaN unknown.
-        colour_map: One of OpenCV's.
-
-    Returns:
-        uint8 [H,W,3] in RGB order.
-    """
-    known = np.isfinite(values)
-    level = np.round(255 * np.clip(np.where(known, values, 0), 0, 1)).astype(np.uint8)
-    rgb = cv2.cvtColor(cv2.applyColorMap(level, colour_map), cv2.COLOR_BGR2RGB)
-    rgb[~known] = _UNKNOWN
-    return np.asarray(rgb, dtype=np.uint8)
 
 
 def squared(image: NDArray[Any], fx_over_fy: float, interpolation: int) -> NDArray[Any]:
@@ -132,13 +111,14 @@ def squared(image: NDArray[Any], fx_over_fy: float, interpolation: int) -> NDArr
 
 def depth_picture(depth_m: NDArray[np.float32], fx_over_fy: float = 1.0) -> NDArray[np.uint8]:
     """Depth in colour."""
-    return colourise(squared(depth_m, fx_over_fy, cv2.INTER_NEAREST), NEAR_M, FAR_M)
+    square: NDArray[np.float32] = squared(depth_m, fx_over_fy, cv2.INTER_NEAREST)
+    return colourise(square, NEAR_M, FAR_M)
 
 
 def error_picture(depth_m: NDArray[np.float32], truth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Relative error in colour, grey where there is no truth or no depth."""
-    beyond = np.where(np.isposinf(depth_m), FAR_M, depth_m)
-    return mapped(np.abs(beyond - truth_m) / truth_m / _WORST_ERROR, cv2.COLORMAP_INFERNO)
+    """Relative error in colour, grey where there is no truth or no depth; beyond range counts as the farthest."""
+    within = np.where(np.isposinf(depth_m), np.float32(FAR_M), depth_m)
+    return shrink(colourise_error(within, truth_m))
 
 
 class Scales(NamedTuple):
@@ -152,19 +132,19 @@ class Scales(NamedTuple):
 def make_scales() -> Scales:
     """Scales whose strips are coloured by the functions that colour the pictures."""
     depths = np.geomspace(NEAR_M, FAR_M, _STRIP_PIXELS, dtype=np.float32)[None]
-    ramp = np.linspace(0, 1, _STRIP_PIXELS)[None]
+    ramp = np.linspace(0, 1, _STRIP_PIXELS, dtype=np.float32)[None]
     span = np.log(FAR_M / NEAR_M)
     depth_ticks = tuple(Tick(round(100 * float(np.log(m / NEAR_M) / span), 2), f"{m} m") for m in _TICKS_M)
-    error_ticks = tuple(Tick(at, f"{_WORST_ERROR * at:.0f} %") for at in (0, 20, 40, 60, 80))
+    error_ticks = tuple(Tick(at, f"{WORST_ERROR * at:.0f} %") for at in (0, 20, 40, 60, 80))
     confidence_ticks = tuple(Tick(at, f"{at / 100:g}") for at in (0, 25, 50, 75, 100))
     return Scales(
         Scale("depth in metres", data_uri(colourise(depths, NEAR_M, FAR_M), "png"), depth_ticks),
         Scale(
             "relative error",
-            data_uri(mapped(ramp, cv2.COLORMAP_INFERNO), "png"),
-            (*error_ticks, Tick(100, f"≥ {100 * _WORST_ERROR:.0f} %")),
+            data_uri(colourise_error(1 + WORST_ERROR * ramp, np.ones_like(ramp)), "png"),
+            (*error_ticks, Tick(100, f"≥ {100 * WORST_ERROR:.0f} %")),
         ),
-        Scale("confidence", data_uri(mapped(ramp, cv2.COLORMAP_VIRIDIS), "png"), confidence_ticks),
+        Scale("confidence", data_uri(colourise_confidence(ramp), "png"), confidence_ticks),
     )
 
 
@@ -196,7 +176,7 @@ def _input_tile(moment: Moment, spectrum: str) -> Tile:
     height, width = image.pixels.shape[:2]
     note = f"{width} × {height} {image.encoding}" + ("" if used else ", not used")
     alt = f"{spectrum} camera image, mean level {float(image.pixels.mean()):.0f}"
-    return Tile(f"{spectrum} input", alt, data_uri(input_picture(image)), note=note)
+    return Tile(f"{spectrum} input", alt, data_uri(input_picture(spectrum, image)), note=note)
 
 
 def _confidence_tile(moment: Moment, name: str, scales: Scales) -> Tile:
@@ -206,7 +186,8 @@ def _confidence_tile(moment: Moment, name: str, scales: Scales) -> Tile:
     if image is None or (name != "confidence" and name not in moment.record.spectra):
         return Tile(caption, f"{caption}: not in the set", absent="not in the set")
     mean = float(image.mean()) / 255
-    picture = mapped(squared(image, moment.fx_over_fy, cv2.INTER_LINEAR) / 255.0, cv2.COLORMAP_VIRIDIS)
+    levels = squared(image, moment.fx_over_fy, cv2.INTER_LINEAR)
+    picture = colourise_confidence(levels.astype(np.float32) / np.float32(255))
     return Tile(
         caption, f"{caption}, mean {mean:.2f}", data_uri(picture), note=f"mean {mean:.2f}", scale=scales.confidence
     )
@@ -224,7 +205,7 @@ def _error_tile(moment: Moment, scales: Scales) -> Tile:
     """Where depth and truth differ."""
     if moment.truth_m is None or moment.depth_at_truth_m is None:
         return Tile("Relative error", "No ground truth at this moment", absent="no ground truth")
-    picture = data_uri(shrink(error_picture(moment.depth_at_truth_m, moment.truth_m)))
+    picture = data_uri(error_picture(moment.depth_at_truth_m, moment.truth_m))
     abs_rel = moment.record.abs_rel
     note = "" if abs_rel is None else f"AbsRel {abs_rel:.3f}"
     return Tile("Relative error", f"Relative error against the truth, {note or 'not scored'}", picture, note=note,

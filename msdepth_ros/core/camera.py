@@ -250,6 +250,7 @@ class Rig:
         labels = dict.fromkeys((*self.spectra, reference))
         maps = {label: self.cameras[label].view_map(width, height) for label in labels}
         poses = {label: self.view_from_reference(label, reference).astype(np.float32) for label in labels}
+        maps[reference].prepare()
         return RigViews(reference, maps, poses, maps[reference].intrinsics.astype(np.float32))
 
 

@@ -115,26 +115,45 @@ class ViewMap:
             sensor[outside] = fill
         return sensor
 
+    def prepare(self) -> None:
+        """Does now what the first `to_sensor` would do once: inverting the lens, tens of milliseconds."""
+        self._sensor_map  # noqa: B018
+
     @cached_property
     def _sensor_map(self) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], NDArray[np.bool_] | None]:
         """Network x and y of every sensor pixel [h,w], clamped, and which pixels are outside; None: none is."""
-        camera = self.camera
-        columns = np.linspace(0, camera.width - 1, -(-camera.width // INVERSION_STEP_PX) + 1)
-        rows = np.linspace(0, camera.height - 1, -(-camera.height // INVERSION_STEP_PX) + 1)
-        pixels = np.stack(np.meshgrid(columns, rows), axis=-1)
-        rays = undistort(
-            camera.rays(pixels.reshape(-1, 2)),
-            camera.distortion_model,
-            camera.distortion,
-            tolerance=ROUND_TRIP_TOLERANCE_PX / min(camera.k[0, 0], camera.k[1, 1]),
+        x, y = self._sensor_points()
+        shape = (self.camera.height, self.camera.width)
+        inside = (np.abs(2 * x + 1 - self.width) <= self.width + 1e-6) & (
+            np.abs(2 * y + 1 - self.height) <= self.height + 1e-6
         )
-        points = (rays * np.diag(self.intrinsics)[:2] + self.intrinsics[:2, 2]).reshape(pixels.shape)
-        points = _stretched(_stretched(points, camera.height, 0), camera.width, 1)
-        limit = np.array([self.width, self.height]) - 0.5
-        inside = np.all((points >= -0.5 - 1e-6) & (points <= limit + 1e-6), axis=2)
-        points = np.clip(np.where(inside[..., None], points, 0.0), 0.0, limit - 0.5)
-        x, y = (np.ascontiguousarray(points[..., axis], np.float32) for axis in (0, 1))
-        return (x, y), None if inside.all() else ~inside
+        x_map, y_map = (
+            np.ascontiguousarray(np.broadcast_to(np.clip(np.nan_to_num(values), 0, size - 1), shape), np.float32)
+            for values, size in ((x, self.width), (y, self.height))
+        )
+        return (x_map, y_map), None if inside.all() else ~inside
+
+    def _sensor_points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Network x and y of every sensor pixel, broadcastable to [h,w]; NaN where no ray reaches the pixel."""
+        camera = self.camera
+        if camera.distortion_model == "none":
+            columns, rows = np.arange(camera.width)[None, :], np.arange(camera.height)[:, None]
+            x = (columns - camera.k[0, 2]) / camera.k[0, 0]
+            y = (rows - camera.k[1, 2]) / camera.k[1, 1]
+        else:
+            columns = np.linspace(0, camera.width - 1, -(-camera.width // INVERSION_STEP_PX) + 1)
+            rows = np.linspace(0, camera.height - 1, -(-camera.height // INVERSION_STEP_PX) + 1)
+            pixels = np.stack(np.meshgrid(columns, rows), axis=-1)
+            rays = undistort(
+                camera.rays(pixels.reshape(-1, 2)),
+                camera.distortion_model,
+                camera.distortion,
+                tolerance=ROUND_TRIP_TOLERANCE_PX / min(camera.k[0, 0], camera.k[1, 1]),
+            ).reshape(pixels.shape)
+            rays = _stretched(_stretched(rays, camera.height, 0), camera.width, 1)
+            x, y = rays[..., 0], rays[..., 1]
+        k = self.intrinsics
+        return x * k[0, 0] + k[0, 2], y * k[1, 1] + k[1, 2]
 
 
 def make_view(camera: CameraModel, width: int, height: int) -> ViewMap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -29,16 +30,27 @@ def blurred(image: Tensor, rng: np.random.Generator) -> Tensor:
     return blur(image, float(rng.uniform(0.01, 0.04)) * image.shape[1])
 
 
-def wiper(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """A dark blade at a random angle across [C, h, w]."""
+def wiper(image: Tensor, *, angle: float, half_share: float, pivot_share: float) -> Tensor:
+    """A dark blade across [C, h, w] in [0, 1].
+
+    Args:
+        image: what the camera would see.
+        angle: of the blade from upright, radians.
+        half_share: half its width over the image's height.
+        pivot_share: where it turns, over the image's width; below the image.
+    """
     _, height, width = image.shape
-    pivot_u, pivot_v = width * float(rng.uniform(0.2, 0.8)), height * 1.3
-    angle = float(rng.uniform(-1.3, 1.3))
+    pivot_u, pivot_v = width * pivot_share, height * 1.3
     v, u = torch.meshgrid(torch.arange(height, device=image.device), torch.arange(width, device=image.device), indexing="ij")
-    across = (u - pivot_u) * np.cos(angle) + (v - pivot_v) * np.sin(angle)
-    half = height * float(rng.uniform(0.03, 0.12))
+    across = (u - pivot_u) * math.cos(angle) + (v - pivot_v) * math.sin(angle)
+    half = height * half_share
     cover = ((half - across.abs()) / (0.2 * half)).clamp(0.0, 1.0)
     return image * (1.0 - cover) + 0.03 * cover
+
+
+def random_wiper(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """The wiper somewhere on its way across [C, h, w]."""
+    return wiper(image, angle=float(rng.uniform(-1.3, 1.3)), half_share=float(rng.uniform(0.03, 0.12)), pivot_share=float(rng.uniform(0.2, 0.8)))
 
 
 def dirt(image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -55,7 +67,7 @@ def dirt(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 IMAGE_FAULTS: dict[str, Callable[[Tensor, np.random.Generator], Tensor]] = {
-    "black": black, "overexposed": overexposed, "blurred": blurred, "wiper": wiper, "dirt": dirt,
+    "black": black, "overexposed": overexposed, "blurred": blurred, "wiper": random_wiper, "dirt": dirt,
 }  # fmt: skip
 """Faults that change an image. `missing` leaves the view out and `frozen` (also a thermal shutter calibration) repeats
 an earlier frame; the caller does those, since they need the sequence."""

@@ -40,7 +40,7 @@ class SceneRig:
         return torch.linalg.inv(self.vehicle_from_camera[view]) @ self.vehicle_from_camera[reference]
 
 
-def _rotation(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
+def rotation(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
     """Rotation by yaw about y, pitch about x, roll about z, radians."""
     cp, sp, cy, sy, cr, sr = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw), np.cos(roll), np.sin(roll)
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -59,7 +59,7 @@ def sample_rig(rng: np.random.Generator, height: int, width: int, *, jitter: flo
     k, poses = {}, {}
     mount = 1.5 + jitter * rng.uniform(-0.3, 0.5)
     tilt = jitter * rng.normal(0.0, 0.02)
-    body = _rotation(tilt, 0.0, jitter * rng.normal(0.0, 0.01))
+    body = rotation(tilt, 0.0, jitter * rng.normal(0.0, 0.01))
     for spectrum in SPECTRA:
         w, h, f, cx, cy = MS2_INTRINSICS[spectrum]
         f = f * float(np.exp(jitter * rng.normal(0.0, 0.15)))
@@ -70,7 +70,7 @@ def sample_rig(rng: np.random.Generator, height: int, width: int, *, jitter: flo
         spread = 0.0 if spectrum == "rgb" else jitter
         vehicle_from_camera = np.eye(4)
         # a positive angle about x lifts the optical axis (y points down)
-        vehicle_from_camera[:3, :3] = body @ _rotation(MS2_PITCH_RAD[spectrum] + spread * rng.normal(0, 0.02), spread * rng.normal(0, 0.015), spread * rng.normal(0, 0.008))
+        vehicle_from_camera[:3, :3] = body @ rotation(MS2_PITCH_RAD[spectrum] + spread * rng.normal(0, 0.02), spread * rng.normal(0, 0.015), spread * rng.normal(0, 0.008))
         centre = np.array(MS2_CENTRE_M[spectrum]) + spread * rng.normal(0, 0.08, 3) * (1.0, 1.0, 1.5)
         vehicle_from_camera[:3, 3] = body @ centre + (0.0, -mount, 0.0)
         poses[spectrum] = torch.tensor(vehicle_from_camera, dtype=torch.float32)

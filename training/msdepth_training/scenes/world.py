@@ -144,7 +144,7 @@ def _person(b: Builder, x: float, z: float) -> None:
 
 def _tree(b: Builder, x: float, z: float) -> None:
     rng, height, crown = b.rng, b.rng.uniform(3, 11), b.rng.uniform(1.0, 3.0)
-    b.add(CYLINDER, (x, -0.5 * height, z), (rng.uniform(0.1, 0.3),) * 1 + (0.5 * height, rng.uniform(0.1, 0.3)), vary(rng, materials.BARK))
+    b.add(CYLINDER, (x, -0.5 * height, z), (rng.uniform(0.1, 0.3), 0.5 * height, rng.uniform(0.1, 0.3)), vary(rng, materials.BARK))
     leaf = vary(rng, materials.FOLIAGE)
     for _ in range(rng.integers(2, 5)):
         centre = (x + rng.normal(0, 0.5 * crown), -height + rng.normal(0, 0.4 * crown), z + rng.normal(0, 0.5 * crown))
@@ -185,37 +185,38 @@ def _floating(b: Builder) -> None:
     b.add(kinds[int(rng.integers(3))], centre, size, materials.anything(rng), yaw=float(rng.uniform(0, math.pi)), cutout=float(rng.choice([0.0, 0.0, 0.3])))
 
 
-def _street(b: Builder, road_half: float, centre: float, pavement: float) -> None:
-    """Both sides of the road, from just behind the vehicle to 120 m ahead."""
+def _street(b: Builder, road_half: float, centre: float, pavement: float, length_m: float) -> None:
+    """Both sides of the road, from just behind the vehicle to length_m ahead."""
     rng = b.rng
     for side in (-1, 1):
         kerb = centre + side * road_half
         style, z = rng.random(), -12.0
-        while z < 130:
+        while z < length_m:
             far = kerb + side * (pavement + rng.uniform(0.5, 6))
             if style < 0.65:
                 z += _building(b, far, z, side)
             else:
                 (_tree if rng.random() < 0.5 else _bush)(b, far + side * rng.uniform(0, 6), z)
                 z += rng.uniform(3, 14)
-        for _ in range(rng.integers(2, 7)):
-            (_tree if rng.random() < 0.6 else _bush)(b, kerb + side * rng.uniform(0.8, pavement + 3), rng.uniform(3, 80))
-        for _ in range(rng.integers(2, 6)):
-            _pole(b, kerb + side * rng.uniform(0.3, 1.2), rng.uniform(4, 70))
-        for _ in range(rng.integers(0, 4)):
-            _car(b, kerb - side * 1.1, rng.uniform(4, 60), velocity=0.0, heading=float(rng.normal(0, 0.04)))
-        for _ in range(rng.integers(0, 4)):
-            _person(b, kerb + side * rng.uniform(0.3, 2.5), rng.uniform(4, 40))
+        share = length_m / 130.0
+        for _ in range(int(share * rng.integers(2, 7))):
+            (_tree if rng.random() < 0.6 else _bush)(b, kerb + side * rng.uniform(0.8, pavement + 3), rng.uniform(3, 80 * share))
+        for _ in range(int(share * rng.integers(2, 6))):
+            _pole(b, kerb + side * rng.uniform(0.3, 1.2), rng.uniform(4, 70 * share))
+        for _ in range(int(share * rng.integers(0, 4))):
+            _car(b, kerb - side * 1.1, rng.uniform(4, 60 * share), velocity=0.0, heading=float(rng.normal(0, 0.04)))
+        for _ in range(int(share * rng.integers(0, 4))):
+            _person(b, kerb + side * rng.uniform(0.3, 2.5), rng.uniform(4, 40 * share))
 
 
-def sample_scene(seed: int, split: Split, *, condition: str, conditions: Conditions | None = None) -> Scene:
+def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 130.0) -> Scene:
     """Draw one street.
 
     Args:
         seed: any non-negative integer.
         split: seeds of different splits never meet, and test scenes use texture families of their own.
         condition: day, night, rain or fog.
-        conditions: exact conditions instead of drawn ones.
+        length_m: how far the street goes on.
 
     Returns:
         The scene, on the CPU.
@@ -231,7 +232,7 @@ def sample_scene(seed: int, split: Split, *, condition: str, conditions: Conditi
     lanes, lane = int(rng.integers(1, 5)), rng.uniform(2.8, 3.6)
     half = 0.5 * lanes * lane + rng.uniform(0.2, 2.0)
     ego_x, pavement = (int(rng.integers(lanes)) - 0.5 * (lanes - 1)) * lane, rng.choice([0.0, rng.uniform(1.2, 4.0)])
-    _street(b, half, 0.0, pavement)
+    _street(b, half, 0.0, pavement, length_m)
     for _ in range(rng.integers(0, 5)):
         lane_x = (int(rng.integers(lanes)) - 0.5 * (lanes - 1)) * lane
         z = float(np.exp(rng.uniform(math.log(9 if abs(lane_x - ego_x) < 1 else 5), math.log(80))))
@@ -241,9 +242,9 @@ def sample_scene(seed: int, split: Split, *, condition: str, conditions: Conditi
     verge = materials.GRASS if rng.random() < 0.6 else materials.SOIL
     for zone in (materials.ASPHALT, materials.MARKING, materials.PAVEMENT, verge, materials.GRASS):
         b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vary(rng, zone))
-    lamps = [[s * (half + 0.5), -6.0, z] for z in np.arange(rng.uniform(0, 20), 100, rng.uniform(18, 35)) for s in (-1, 1)][: int(rng.choice([0, 2, 6, 8]))]
+    lamps = [[s * (half + 0.5), -6.0, z] for z in np.arange(rng.uniform(0, 20), 100 * length_m / 130.0, rng.uniform(18, 35)) for s in (-1, 1)][: int(rng.choice([0, 2, 6, 8]))]
     return Scene(
-        seed=seed, split=split, instances=b.instances(), conditions=conditions or drawn, road_centre_m=0.0, road_half_width_m=float(half),
+        seed=seed, split=split, instances=b.instances(), conditions=drawn, road_centre_m=0.0, road_half_width_m=float(half),
         pavement_m=float(pavement), lane_m=float(lane), lamps_m=torch.tensor(lamps, dtype=torch.float32).view(-1, 3),
         ego_speed_mps=float(rng.uniform(2, 15)), ego_x_m=float(ego_x + rng.normal(0, 0.2)),
     )  # fmt: skip

@@ -1,0 +1,195 @@
+"""Accuracy and calibration of a model on rendered scenes, for any subset of cameras and any output frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, MetricMean, depth_metrics
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.datasets.scenes import Samples
+from msdepth_training.export import INPUTS, OUTPUTS, ContractModel
+from msdepth_training.scenes import CONDITIONS
+
+FloatImage = NDArray[np.float32]
+
+
+class Prediction(NamedTuple):
+    """Contract outputs for one set of N views."""
+
+    depth_m: FloatImage
+    """[H, W]."""
+    confidence: FloatImage
+    """[H, W]."""
+    view_confidence: FloatImage
+    """[N, H, W]."""
+
+
+class Predictor(Protocol):
+    """Anything that keeps the model contract."""
+
+    def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
+        """[N, 3, H, W], [N, 3, 3], [N, 4, 4], [3, 3] to a prediction."""
+
+
+class TorchPredictor:
+    """The network in PyTorch."""
+
+    def __init__(self, model: ContractModel) -> None:
+        self.model = model.eval()
+
+    def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
+        """See `Predictor`."""
+        with torch.no_grad():
+            return Prediction(*(t.numpy() for t in self.model(images, k, view_from_reference, reference_k)))
+
+
+class OnnxPredictor:
+    """An exported model in ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path, *, threads: int = 2) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
+        """See `Predictor`."""
+        values = (images, k, view_from_reference, reference_k)
+        feed = {name: value.numpy() for name, value in zip(INPUTS, values, strict=True)}
+        return Prediction(*self.session.run(list(OUTPUTS), feed))
+
+
+class Score(NamedTuple):
+    """Means over the images of one kind."""
+
+    metrics: DepthMetrics
+    median_scaled: DepthMetrics
+    ece: float
+    images: int
+
+
+def predict(samples: Samples, index: int, predictor: Predictor, views: Sequence[int], reference: int) -> Prediction:
+    """One frame with some of its views (indices into rgb, nir, thermal), in the frame of camera `reference`."""
+    images = samples.views(torch.tensor([index]))[0, list(views)]
+    pose = samples.vehicle_from_camera[index]
+    view_from_reference = torch.linalg.inv(pose[list(views)]) @ pose[reference]
+    return predictor(images, samples.k[index, list(views)], view_from_reference, samples.k[index, reference])
+
+
+def score(samples: Samples, predictor: Predictor, views: Sequence[int], reference: int) -> dict[str, Score]:
+    """Score every frame.
+
+    Args:
+        samples: rendered frames.
+        predictor: model under test.
+        views: which cameras it gets.
+        reference: camera whose frame the depth is in.
+
+    Returns:
+        Condition (and `all`) to score; conditions without a scored image are absent.
+    """
+    raw = {c: MetricMean() for c in ("all", *CONDITIONS)}
+    scaled = {c: MetricMean() for c in ("all", *CONDITIONS)}
+    bins = {c: CalibrationBins() for c in ("all", *CONDITIONS)}
+    for index in range(len(samples)):
+        truth = samples.depth_m[index, reference].float().numpy()
+        prediction = predict(samples, index, predictor, views, reference)
+        valid = (truth > 0.001) & (truth < 80.0)
+        ratio = prediction.depth_m[valid] / truth[valid]
+        correct = np.maximum(ratio, 1.0 / ratio) < 1.25
+        plain = depth_metrics(prediction.depth_m, truth, alignment="none")
+        median = depth_metrics(prediction.depth_m, truth, alignment="median")
+        for condition in ("all", CONDITIONS[int(samples.condition[index])]):
+            raw[condition].add(plain)
+            scaled[condition].add(median)
+            bins[condition].add(prediction.confidence[valid], correct)
+    return _scores(raw, scaled, bins)
+
+
+def _scores(raw: dict[str, MetricMean], scaled: dict[str, MetricMean], bins: dict[str, CalibrationBins]) -> dict[str, Score]:
+    scores = {}
+    for condition, mean in raw.items():
+        metrics, median, ece = mean.mean(), scaled[condition].mean(), bins[condition].expected_calibration_error()
+        if metrics is not None and median is not None and ece is not None:
+            scores[condition] = Score(metrics, median, ece, mean.image_count)
+    return scores
+
+
+def view_calibration_error(samples: Samples, predictor: Predictor, view: int) -> float | None:
+    """ECE of a view's own confidence when it is the only view and the reference: then its own evidence is all there is."""
+    bins = CalibrationBins()
+    for index in range(len(samples)):
+        truth = samples.depth_m[index, view].float().numpy()
+        prediction = predict(samples, index, predictor, [view], view)
+        valid = (truth > 0.001) & (truth < 80.0)
+        ratio = prediction.depth_m[valid] / truth[valid]
+        bins.add(prediction.view_confidence[0][valid], np.maximum(ratio, 1.0 / ratio) < 1.25)
+    return bins.expected_calibration_error()
+
+
+ROWS: dict[str, tuple[tuple[int, ...], int]] = {
+    "fused": ((0, 1, 2), 0),
+    "rgb": ((0,), 0),
+    "nir": ((1,), 0),
+    "thermal": ((2,), 0),
+    "nir_own_frame": ((1,), 1),
+    "thermal_own_frame": ((2,), 2),
+    "without_rgb": ((1, 2), 0),
+    "without_nir": ((0, 2), 0),
+    "without_thermal": ((0, 1), 0),
+}
+"""Name to views and reference. All in the RGB frame, so that the same pixels are compared; the spectra are also scored in
+their own frames, where a camera loses nothing to occlusion."""
+
+
+def score_rows(samples: Samples, predictor: Predictor) -> dict[str, dict[str, Score]]:
+    """Every row of `ROWS`."""
+    return {name: score(samples, predictor, views, reference) for name, (views, reference) in ROWS.items()}
+
+
+def card_metrics(rows: dict[str, dict[str, Score]]) -> dict[str, Any]:
+    """Scores as plain numbers for a model card."""
+    return {
+        name: {
+            condition: {
+                "abs_rel": round(s.metrics.abs_rel, 4), "rmse_m": round(s.metrics.rmse, 3), "delta_1": round(s.metrics.delta_1, 4),
+                "abs_rel_median_scaled": round(s.median_scaled.abs_rel, 4), "ece": round(s.ece, 4), "images": s.images,
+            }
+            for condition, s in scores.items()
+        }
+        for name, scores in rows.items()
+    }  # fmt: skip
+
+
+class RowPrior:
+    """Constant depth per image row: what a flat road would explain. The median of training depths in each row."""
+
+    def __init__(self, depth_m: NDArray[Any]) -> None:
+        """Fit to [F, H, W] depths in the reference frame, metres; sky and far points are left out."""
+        self.row_m = np.array([_row_median(depth_m[:, row]) for row in range(depth_m.shape[1])])
+
+    def depth(self, width: int) -> NDArray[np.float64]:
+        """[H, width] metres."""
+        return np.repeat(self.row_m[:, None], width, axis=1)
+
+
+def _row_median(values: NDArray[Any]) -> float:
+    known = values[(values > 0.001) & (values < 80.0)].astype(np.float64)
+    return float(np.median(known)) if known.size else 80.0
+
+
+def score_row_prior(prior: RowPrior, samples: Samples) -> float:
+    """AbsRel of the prior in the RGB frame."""
+    mean = MetricMean()
+    for truth in samples.depth_m[:, SPECTRA.index("rgb")]:
+        mean.add(depth_metrics(prior.depth(truth.shape[-1]), truth.float().numpy(), alignment="none"))
+    result = mean.mean()
+    return float("nan") if result is None else result.abs_rel

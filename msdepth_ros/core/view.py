@@ -103,14 +103,10 @@ class ViewMap:
                 f"{self.camera.label}: expected values of {self.width} x {self.height} px, got shape {values.shape}"
             )
         coordinates, outside = self._sensor_map
-        known = np.isfinite(values)
-        if known.all():
-            sensor = _sample(values, coordinates, cv2.INTER_LINEAR)
-        else:
-            sensor = _sample(values, coordinates, cv2.INTER_NEAREST)
-            weight = _sample(known.astype(np.float32), coordinates, cv2.INTER_LINEAR)
-            smooth = _sample(np.where(known, values, np.float32(0.0)), coordinates, cv2.INTER_LINEAR)
-            np.copyto(sensor, smooth, where=weight == 1.0)
+        sensor = _sample(values, coordinates, cv2.INTER_LINEAR)
+        unknown = ~np.isfinite(sensor)  # every pixel with a hole among its four neighbours: NaN and infinity spread
+        if unknown.any():
+            np.copyto(sensor, _sample(values, coordinates, cv2.INTER_NEAREST), where=unknown)
         if outside is not None:
             sensor[outside] = fill
         return sensor

@@ -133,7 +133,8 @@ class ViewMap:
         """Network x and y of every sensor pixel, broadcastable to [h,w]; NaN where no ray reaches the pixel."""
         camera = self.camera
         if camera.distortion_model == "none":
-            columns, rows = np.arange(camera.width)[None, :], np.arange(camera.height)[:, None]
+            columns = np.linspace(0, camera.width - 1, camera.width)[None, :]
+            rows = np.linspace(0, camera.height - 1, camera.height)[:, None]
             x = (columns - camera.k[0, 2]) / camera.k[0, 0]
             y = (rows - camera.k[1, 2]) / camera.k[1, 1]
         else:

@@ -52,8 +52,9 @@ lint: $(TEST_STAMP) ## check style and types
 bench: $(TEST_STAMP) ## measure speed and accuracy; numbers in out/bench/bench.json
 	$(BIN)/python -m msdepth_training.bench --out $(OUT)/bench
 
-train: $(TEST_STAMP) ## train the shipped model again; checkpoints in out/train
-	$(BIN)/python -m msdepth_training.train --out $(OUT)/train
+train: $(TEST_STAMP) ## train the shipped model again (goes on where it stopped), export it to out/models
+	$(BIN)/msdepth-train train
+	$(BIN)/msdepth-train export --models $(OUT)/models
 
 sample: $(TEST_STAMP) ## write samples/city_drive again
 	$(BIN)/python -m msdepth_training.sample_drive

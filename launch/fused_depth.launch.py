@@ -12,6 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from msdepth_ros.nodes.transport import profile_variable
 
 PACKAGE = "msdepth_ros"
 SPECTRA = ("rgb", "nir", "thermal")
@@ -19,13 +20,14 @@ INPUTS = tuple(f"{spectrum}/{topic}" for spectrum in SPECTRA for topic in ("imag
 OUTPUTS = ("depth/image", "depth/image_color", "depth/camera_info", "depth/confidence")
 BOOLEANS = ["true", "false"]
 
-# Launch arguments that set a parameter of the node where they are given, and leave it to params_file where not.
+# Launch arguments that set a parameter of the node where they are given, and leave it to params_file where not:
+# parameter, values allowed (None: any), description.
 PARAMETER_ARGUMENTS = {
-    "model": ("model.path", str, "ONNX model to use"),
-    "reference": ("reference", str, "camera whose frame the depth has: rgb, nir or thermal"),
-    "image_transport": ("image_transport", str, "raw or compressed"),
-    "calibration_file": ("calibration.file", str, "Kalibr camchain YAML to take the camera poses from, instead of tf"),
-    "autostart": ("autostart", bool, "false leaves configure and activate to a lifecycle manager"),
+    "model": ("model.path", None, "ONNX model to use"),
+    "reference": ("reference", SPECTRA, "camera whose frame the depth has"),
+    "image_transport": ("image_transport", ("raw", "compressed"), "how the cameras publish"),
+    "calibration_file": ("calibration.file", None, "Kalibr camchain YAML to take the camera poses from, instead of tf"),
+    "autostart": ("autostart", BOOLEANS, "false leaves configure and activate to a lifecycle manager"),
 }
 
 
@@ -45,9 +47,10 @@ def generate_launch_description() -> LaunchDescription:
                               description="Fast DDS profile; default leaves the environment as it is"),
     ]  # fmt: skip
     arguments += [
-        DeclareLaunchArgument(name, default_value="", description=f"{text} (empty: as in params_file)")
-        for name, (_, _, text) in PARAMETER_ARGUMENTS.items()
-    ]
+        DeclareLaunchArgument(name, default_value="", choices=["", *choices] if choices else None,
+                              description=f"{text} (empty: as in params_file)")
+        for name, (_, choices, text) in PARAMETER_ARGUMENTS.items()
+    ]  # fmt: skip
     arguments += [
         DeclareLaunchArgument(topic.replace("/", "_"), default_value=topic, description=f"topic to use as {topic}")
         for topic in INPUTS
@@ -64,9 +67,10 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     share = Path(get_package_share_directory(PACKAGE))
     remappings = [(topic, value(topic.replace("/", "_"))) for topic in INPUTS]
     parameters = {"use_sim_time": value("use_sim_time") == "true"}
-    for name, (parameter, kind, _) in PARAMETER_ARGUMENTS.items():
+    for name, (parameter, choices, _) in PARAMETER_ARGUMENTS.items():
         if value(name):
-            parameters[parameter] = ParameterValue(value(name), value_type=kind)
+            boolean = choices == BOOLEANS
+            parameters[parameter] = value(name) == "true" if boolean else ParameterValue(value(name), value_type=str)
     if value("calibration_file"):
         parameters["calibration.source"] = "file"
     node = Node(
@@ -89,14 +93,12 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def transport_settings(share: Path, transport: str) -> list[LaunchDescriptionEntity]:
     """Fast DDS with room for images in shared memory, unless the user has settings of his own."""
-    names = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # Fast DDS 3 and 2
-    own = [name for name in names if os.environ.get(name)]
     if transport == "default":
         return []
-    if own:
-        return [LogInfo(msg=f"keeping {own[0]}={os.environ[own[0]]}; its shared-memory segment must hold the images")]
-    profile = str(share / "config" / f"fastdds_{transport}.xml")
-    settings = [SetEnvironmentVariable(name, profile) for name in names]
+    variable = profile_variable(os.environ)
+    if own := os.environ.get(variable):
+        return [LogInfo(msg=f"keeping {variable}={own}; its shared-memory segment must hold several images")]
+    settings = [SetEnvironmentVariable(variable, str(share / "config" / f"fastdds_{transport}.xml"))]
     if transport == "host_only":
         settings.append(SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"))
     return settings

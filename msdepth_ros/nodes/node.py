@@ -9,6 +9,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from msdepth_ros.core.engine import DepthEngine, default_model_path
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.nodes.calibration import Calibration, FilePoses, PoseSource, TfPoses
 from msdepth_ros.nodes.diagnostics import Diagnostics
 from msdepth_ros.nodes.parameters import Settings, declare_parameters, read_settings
@@ -101,6 +102,8 @@ class FusedDepthNode(LifecycleNode):
         except Exception as error:  # noqa: BLE001
             return self._refuse("activate", error)
         self._diagnostics.activated(self._pipeline)
+        cameras = spectra_key(self._settings.spectra)
+        self.get_logger().info(f"active: {self._settings.image_transport} images of {cameras}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -76,7 +76,7 @@ class Bench:
         self.rig_file = rig_file
         self._publishers: dict[tuple[str, str], Any] = {}
 
-    def start(self, *, begin: bool = True, **parameters: Any) -> Any:  # noqa: ANN401
+    def start(self, *, begin: bool = True, **parameters: Any) -> Any:
         """Makes the node; parameters are given with double underscores for dots."""
         from rclpy.parameter import Parameter
 
@@ -107,7 +107,7 @@ class Bench:
 
         self.peer.create_subscription(DiagnosticArray, "/diagnostics", self.received["diagnostics"].append, 10)
 
-    def publisher(self, kind: type, topic: str, qos: Any = None) -> Any:  # noqa: ANN401
+    def publisher(self, kind: type, topic: str, qos: Any = None) -> Any:
         """A publisher of the peer, made once."""
         from rclpy.qos import qos_profile_sensor_data
 
@@ -126,17 +126,17 @@ class Bench:
         self.until(lambda: all(self.peer.count_publishers(f"/fused_depth/{topic}") for topic in outputs))
         self.spin(0.2)
 
-    def send(self, spectrum: str, stamp_ns: int, **changes: Any) -> None:  # noqa: ANN401
+    def send(self, spectrum: str, stamp_ns: int, **changes: Any) -> None:
         """Publishes an image of a camera, with fields changed as asked."""
         self.publisher(type(image := make_image(spectrum, stamp_ns, **changes)), f"/{spectrum}/image").publish(image)
 
-    def tell(self, spectrum: str, camera_info: Any) -> None:  # noqa: ANN401
+    def tell(self, spectrum: str, camera_info: Any) -> None:
         """Publishes a camera_info once somebody hears it."""
         publisher = self.publisher(type(camera_info), f"/{spectrum}/camera_info")
         self.until(publisher.get_subscription_count)
         publisher.publish(camera_info)
 
-    def latch(self, spectrum: str, camera_info: Any) -> None:  # noqa: ANN401
+    def latch(self, spectrum: str, camera_info: Any) -> None:
         """Publishes a camera_info for whoever comes later."""
         from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -162,7 +162,7 @@ class Bench:
 
     def status(self, task: str) -> SimpleNamespace:
         """The node's diagnostics of one task, values as a dict."""
-        statuses = self.node._diagnostics.statuses()  # noqa: SLF001  the topic says the same once a second
+        statuses = self.node._diagnostics.statuses()  # the topic says the same once a second
         status = next(status for status in statuses if status.name == f"fused_depth: {task}")
         values = {value.key: value.value for value in status.values}
         return SimpleNamespace(level=status.level, message=status.message, values=values)
@@ -176,7 +176,7 @@ class Bench:
         self.executor.shutdown()
 
 
-def make_image(spectrum: str, stamp_ns: int, **changes: Any) -> Any:  # noqa: ANN401
+def make_image(spectrum: str, stamp_ns: int, **changes: Any) -> Any:
     """An image message of a test camera: noise, of the spectrum's usual encoding."""
     from msdepth_ros.nodes.messages import array_to_image, header_at
 
@@ -191,7 +191,7 @@ def make_image(spectrum: str, stamp_ns: int, **changes: Any) -> Any:  # noqa: AN
     return message
 
 
-def make_camera_info(spectrum: str, stamp_ns: int = 0, **changes: Any) -> Any:  # noqa: ANN401
+def make_camera_info(spectrum: str, stamp_ns: int = 0, **changes: Any) -> Any:
     """A camera_info of a test camera."""
     from msdepth_ros.nodes.messages import header_at, pinhole_camera_info
 

@@ -1,5 +1,6 @@
 """The node on real ROS: lifecycle, what it publishes for which cameras, and what it does with bad input."""
 
+import importlib.util
 import time
 from array import array
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ CONFIDENCES = ("confidence/rgb", "confidence/nir", "confidence/thermal")
 ALL = ("rgb", "nir", "thermal")
 
 
-def send_set(bench: Any, number: int, *spectra: str) -> int:  # noqa: ANN401
+def send_set(bench: Any, number: int, *spectra: str) -> int:
     """Publishes one image of each camera, thermal 15 ms after the others; returns the stamp of the others."""
     stamp_ns = STAMP_NS + number * PERIOD_NS
     for spectrum in spectra:
@@ -30,7 +31,7 @@ def send_set(bench: Any, number: int, *spectra: str) -> int:  # noqa: ANN401
     return stamp_ns
 
 
-def outputs_at(bench: Any, stamp_ns: int) -> dict[str, Any]:  # noqa: ANN401
+def outputs_at(bench: Any, stamp_ns: int) -> dict[str, Any]:
     """What was received with this stamp, by topic."""
     return {
         topic: message
@@ -40,7 +41,7 @@ def outputs_at(bench: Any, stamp_ns: int) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-def answer(bench: Any, number: int, *spectra: str) -> dict[str, Any]:  # noqa: ANN401
+def answer(bench: Any, number: int, *spectra: str) -> dict[str, Any]:
     """Publishes a set; waits for all outputs with its stamp: the reference's or, without rgb, the earliest."""
     stamp_ns = send_set(bench, number, *spectra)
     stamp_ns += 15_000_000 if spectra == ("thermal",) else 0
@@ -48,12 +49,12 @@ def answer(bench: Any, number: int, *spectra: str) -> dict[str, Any]:  # noqa: A
     return outputs_at(bench, stamp_ns)
 
 
-def depth_of(bench: Any, number: int, *spectra: str) -> np.ndarray:  # noqa: ANN401
+def depth_of(bench: Any, number: int, *spectra: str) -> np.ndarray:
     """Publishes a set and returns its depth, metres."""
     return image_to_array(answer(bench, number, *spectra)["depth/image"])[0]
 
 
-def meet(bench: Any) -> None:  # noqa: ANN401
+def meet(bench: Any) -> None:
     """Lets the node learn that there are three cameras: until it has heard all, a set of fewer counts as complete."""
     bench.connect(*ALL)
     send_set(bench, -3, *ALL)
@@ -64,7 +65,7 @@ def meet(bench: Any) -> None:  # noqa: ANN401
         messages.clear()
 
 
-def test_publishes_depth_as_the_design_says(bench: Any) -> None:  # noqa: ANN401
+def test_publishes_depth_as_the_design_says(bench: Any) -> None:
     bench.start()
     bench.listen("depth/image", "depth/camera_info", "depth/confidence", "depth/image_color", *CONFIDENCES)
     meet(bench)
@@ -85,7 +86,7 @@ def test_publishes_depth_as_the_design_says(bench: Any) -> None:  # noqa: ANN401
     assert k[0, 0] == pytest.approx(400.0)  # 160 px wide with fx 100, shown 640 px wide
 
 
-def test_goes_on_while_cameras_come_and_go(bench: Any) -> None:  # noqa: ANN401
+def test_goes_on_while_cameras_come_and_go(bench: Any) -> None:
     bench.start()
     bench.listen("depth/image", *CONFIDENCES)
     meet(bench)
@@ -99,14 +100,14 @@ def test_goes_on_while_cameras_come_and_go(bench: Any) -> None:  # noqa: ANN401
     assert bench.status("synchronizer").values["sets_rgb+thermal"] == "1"
 
 
-def test_another_reference_gives_its_frame_even_when_never_seen(bench: Any) -> None:  # noqa: ANN401
+def test_another_reference_gives_its_frame_even_when_never_seen(bench: Any) -> None:
     bench.start(reference="thermal")
     bench.listen("depth/image")
     bench.connect(*ALL)
     assert answer(bench, 0, "rgb", "nir")["depth/image"].header.frame_id == "thermal_optical_frame"
 
 
-def test_frame_is_that_of_the_camera_driver(bench: Any, messages: SimpleNamespace) -> None:  # noqa: ANN401
+def test_frame_is_that_of_the_camera_driver(bench: Any, messages: SimpleNamespace) -> None:
     bench.start()
     bench.listen("depth/image")
     bench.connect("rgb")
@@ -117,7 +118,7 @@ def test_frame_is_that_of_the_camera_driver(bench: Any, messages: SimpleNamespac
     assert bench.received["depth/image"][0].header.frame_id == "front_left_optical_frame"
 
 
-def test_nothing_is_computed_while_nobody_subscribes(bench: Any) -> None:  # noqa: ANN401
+def test_nothing_is_computed_while_nobody_subscribes(bench: Any) -> None:
     bench.start()
     bench.connect(*ALL)
     send_set(bench, 0, *ALL)
@@ -126,7 +127,7 @@ def test_nothing_is_computed_while_nobody_subscribes(bench: Any) -> None:  # noq
     assert bench.status("output").message == "nobody subscribes: nothing is computed"
 
 
-def test_depth_range_and_confidence_thresholds(bench: Any) -> None:  # noqa: ANN401
+def test_depth_range_and_confidence_thresholds(bench: Any) -> None:
     from rclpy.parameter import Parameter
 
     node = bench.start()
@@ -157,7 +158,7 @@ def test_depth_range_and_confidence_thresholds(bench: Any) -> None:  # noqa: ANN
         ({"width": 0}, "no pixels"),
     ],
 )
-def test_bad_image_is_reported_and_the_node_goes_on(bench: Any, changes: dict, reason: str) -> None:  # noqa: ANN401
+def test_bad_image_is_reported_and_the_node_goes_on(bench: Any, changes: dict, reason: str) -> None:
     bench.start()
     bench.listen("depth/image")
     bench.connect(*ALL)
@@ -181,7 +182,7 @@ def test_bad_image_is_reported_and_the_node_goes_on(bench: Any, changes: dict, r
     ],
 )
 def test_bad_camera_info_is_reported_and_the_file_still_serves(
-    bench: Any,  # noqa: ANN401
+    bench: Any,
     messages: SimpleNamespace,
     changes: dict,
     reason: str,
@@ -197,8 +198,23 @@ def test_bad_camera_info_is_reported_and_the_file_still_serves(
     answer(bench, 1, "rgb")
 
 
+@pytest.mark.parametrize("policy", ["exact", "approximate"])
+@pytest.mark.skipif(
+    importlib.util.find_spec("message_filters") is None,
+    reason="message_filters is not installed: it comes with a ROS 2 distribution",
+)
+def test_policies_of_message_filters_need_every_camera(bench: Any, policy: str) -> None:
+    bench.start(sync__policy=policy, sync__offset_s__thermal=-0.015)
+    bench.listen("depth/image")
+    bench.connect(*ALL)
+    send_set(bench, 0, "rgb", "nir")
+    answer(bench, 1, *ALL)
+    assert bench.status("synchronizer").values["sets_rgb+nir+thermal"] == "1"
+    assert len(bench.received["depth/image"]) == 1
+
+
 @pytest.mark.parametrize("latched", [False, True])
-def test_camera_info_may_be_latched_or_streaming(bench: Any, messages: SimpleNamespace, latched: bool) -> None:  # noqa: ANN401
+def test_camera_info_may_be_latched_or_streaming(bench: Any, messages: SimpleNamespace, latched: bool) -> None:
     message = messages.camera_info("rgb", k=[80.0, 0.0, 80.0, 0.0, 80.0, 32.0, 0.0, 0.0, 1.0])
     if latched:
         bench.latch("rgb", message)  # long before the node starts
@@ -214,7 +230,7 @@ def test_camera_info_may_be_latched_or_streaming(bench: Any, messages: SimpleNam
     assert bench.status("camera rgb").values["rejected"] == "0"
 
 
-def test_newest_set_wins_when_inference_is_slow(bench: Any) -> None:  # noqa: ANN401
+def test_newest_set_wins_when_inference_is_slow(bench: Any) -> None:
     node = bench.start()
     bench.listen("depth/image")
     bench.connect("rgb")
@@ -222,7 +238,7 @@ def test_newest_set_wins_when_inference_is_slow(bench: Any) -> None:  # noqa: AN
     engine = node._equipment.engine  # noqa: SLF001  nothing else makes the network slow
     estimate = engine.estimate
 
-    def dawdle(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def dawdle(*args: Any, **kwargs: Any) -> Any:
         time.sleep(0.5)
         return estimate(*args, **kwargs)
 
@@ -238,14 +254,14 @@ def test_newest_set_wins_when_inference_is_slow(bench: Any) -> None:  # noqa: AN
     assert int(bench.status("inference").values["dropped"]) >= 3
 
 
-def test_an_exception_in_inference_is_counted_and_the_node_goes_on(bench: Any) -> None:  # noqa: ANN401
+def test_an_exception_in_inference_is_counted_and_the_node_goes_on(bench: Any) -> None:
     node = bench.start()
     bench.listen("depth/image")
     bench.connect("rgb")
     engine = node._equipment.engine  # noqa: SLF001  there is no other way to make a provider fail
     estimate = engine.estimate
 
-    def fail(*_: Any, **__: Any) -> None:  # noqa: ANN401
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("out of memory")
 
     engine.estimate = fail
@@ -256,7 +272,7 @@ def test_an_exception_in_inference_is_counted_and_the_node_goes_on(bench: Any) -
     answer(bench, 1, "rgb")
 
 
-def test_lifecycle_in_order_and_repeated(bench: Any) -> None:  # noqa: ANN401
+def test_lifecycle_in_order_and_repeated(bench: Any) -> None:
     node = bench.start(begin=False)
     bench.listen("depth/image")
     for _ in range(2):
@@ -278,7 +294,7 @@ def test_lifecycle_in_order_and_repeated(bench: Any) -> None:  # noqa: ANN401
     assert node.trigger_shutdown() == SUCCESS
 
 
-def test_failing_configure_says_why_and_can_be_retried(bench: Any, tmp_path: Any) -> None:  # noqa: ANN401
+def test_failing_configure_says_why_and_can_be_retried(bench: Any, tmp_path: Any) -> None:
     rig = tmp_path / "later.yaml"
     node = bench.start(begin=False, calibration__file=str(rig))
     assert node.trigger_configure() == FAILURE
@@ -289,7 +305,7 @@ def test_failing_configure_says_why_and_can_be_retried(bench: Any, tmp_path: Any
     assert node.trigger_activate() == SUCCESS
 
 
-def test_a_rig_that_lacks_a_camera_is_refused_by_name(bench: Any, tmp_path: Any) -> None:  # noqa: ANN401
+def test_a_rig_that_lacks_a_camera_is_refused_by_name(bench: Any, tmp_path: Any) -> None:
     from msdepth_ros.core.camera import Rig
 
     rig = tmp_path / "two.yaml"
@@ -299,13 +315,13 @@ def test_a_rig_that_lacks_a_camera_is_refused_by_name(bench: Any, tmp_path: Any)
     assert "lacks the camera thermal" in bench.status("inference").message
 
 
-def test_autostart_false_waits(bench: Any) -> None:  # noqa: ANN401
+def test_autostart_false_waits(bench: Any) -> None:
     node = bench.start(begin=False, autostart=False)
     assert node.autostart()
     assert bench.status("output").message == "not configured"
 
 
-def test_diagnostics_topic_has_every_task(bench: Any) -> None:  # noqa: ANN401
+def test_diagnostics_topic_has_every_task(bench: Any) -> None:
     bench.start()
     bench.listen("depth/image")
     meet(bench)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import functools
-import sqlite3
-import struct
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.rosbag2 import ReaderError
-from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_typestore
+from rosbags.highlevel import AnyReader
+from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from msdepth_ros.core.camera import CameraModel
@@ -25,25 +20,6 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
-
-# What rosbags and its decoders raise on bytes that are not what they claim to be.
-_BROKEN = (
-    AnyReaderError,
-    ReaderError,
-    SerdeError,
-    TypesysError,
-    sqlite3.Error,
-    struct.error,
-    zlib.error,
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    AssertionError,
-    MemoryError,
-    RuntimeError,
-)
 
 
 class TopicSummary(NamedTuple):
@@ -87,6 +63,7 @@ class Bag:
         """Remember the path; nothing is opened yet."""
         self.path = path
         self._reader: AnyReader | None = None
+        self._topics: dict[str, TopicSummary] = {}
 
     def __enter__(self) -> Bag:
         """Open the bag and read its table of contents."""
@@ -97,7 +74,11 @@ class Bag:
         try:
             reader = AnyReader([self.path], default_typestore=ros2_typestore())
             reader.open()
-        except _BROKEN as error:
+            self._topics = {
+                name: TopicSummary(info.msgtype or "several types", int(info.msgcount))
+                for name, info in sorted(reader.topics.items())
+            }
+        except Exception as error:  # broken bytes make rosbags, apsw, ruamel.yaml and zstd raise whatever they like
             raise MsdepthError(
                 f"bag {self.path} cannot be read: {_text(error)}; record or copy it again, or try `ros2 bag reindex`"
             ) from error
@@ -115,11 +96,8 @@ class Bag:
     @property
     def topics(self) -> dict[str, TopicSummary]:
         """Type and number of messages of each topic, sorted by name."""
-        reader = self._opened()
-        return {
-            name: TopicSummary(info.msgtype or "several types", info.msgcount)
-            for name, info in sorted(reader.topics.items())
-        }
+        self._opened()
+        return self._topics
 
     def require(self, wanted: Mapping[str, Collection[str]]) -> None:
         """Check that topics are there with an acceptable type.
@@ -167,7 +145,7 @@ class Bag:
                 message: Any = reader.deserialize(data, connection.msgtype)
             except StopIteration:
                 break
-            except _BROKEN as error:
+            except Exception as error:  # as on opening; nothing of ours runs in this block
                 read = ", ".join(f"{name} {counts[name]}" for name in topics)
                 raise MsdepthError(f"bag {self.path} is damaged after reading {read}: {_text(error)}") from error
             yield BagMessage(connection.topic, stamp_of(message, log_ns), message)

@@ -105,7 +105,7 @@ def test_a_qos_mismatch_that_hides_every_message_is_noticed(tmp_path: Path) -> N
         list(bag.messages([TOPIC], duration_ns=10**9))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0.0, 0.999), storage=st.sampled_from([StoragePlugin.MCAP, StoragePlugin.SQLITE3]))
 def test_a_truncated_bag_gives_one_error_and_never_less_data_in_silence(
     tmp_path_factory: pytest.TempPathFactory, share: float, storage: StoragePlugin
@@ -121,13 +121,18 @@ def test_a_truncated_bag_gives_one_error_and_never_less_data_in_silence(
         assert str(folder) in str(error)
 
 
-@settings(max_examples=60, deadline=None)
-@given(place=st.floats(0.0, 0.999), value=st.integers(0, 255))
+@settings(max_examples=40, deadline=None)
+@given(
+    place=st.floats(0.0, 0.999),
+    value=st.integers(0, 255),
+    storage=st.sampled_from([StoragePlugin.MCAP, StoragePlugin.SQLITE3]),
+    name=st.sampled_from(["metadata.yaml", "drive.*"]),
+)
 def test_a_flipped_byte_gives_one_error_or_all_messages(
-    tmp_path_factory: pytest.TempPathFactory, place: float, value: int
+    tmp_path_factory: pytest.TempPathFactory, place: float, value: int, storage: StoragePlugin, name: str
 ) -> None:
-    folder = write_bag(tmp_path_factory.mktemp("flip") / "drive", instants=3)
-    file = next(folder.glob("*.mcap"))
+    folder = write_bag(tmp_path_factory.mktemp("flip") / "drive", instants=3, storage=storage)
+    file = next(folder.glob(name))
     data = bytearray(file.read_bytes())
     data[int(place * len(data))] = value
     file.write_bytes(data)

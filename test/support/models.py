@@ -50,11 +50,11 @@ def set_metadata(model: onnx.ModelProto, **entries: str | None) -> None:
     helper.set_model_props(model, {key: value for key, value in kept.items() if value is not None})
 
 
-def toy_model(path: Path, *, spectra: str = "rgb,nir,thermal", broken: bool = False) -> Path:
+def toy_model(path: Path, *, spectra: str = "rgb,nir,thermal", added_m: float = 0.0, broken: bool = False) -> Path:
     """Writes a network of the contract's signature that is easy to compute by hand.
 
-    depth_m = mean of all images + sum of the poses' x translation; confidence = 0.001 * (sum of the views' fx +
-    reference fx); view_confidence = each image's mean over its channels. A broken one has depth 0/0.
+    depth_m = added_m + mean of all images + sum of the poses' x translation; confidence = 0.001 * (sum of the views'
+    fx + reference fx); view_confidence = each image's mean over its channels. A broken one has depth 0/0.
     """
     size = [TOY_HEIGHT, TOY_WIDTH]
     inputs = [
@@ -70,13 +70,21 @@ def toy_model(path: Path, *, spectra: str = "rgb,nir,thermal", broken: bool = Fa
     ]
     pick_x, pick_f = np.zeros((4, 4), np.float32), np.zeros((3, 3), np.float32)
     pick_x[0, 3], pick_f[0, 0] = 1, 0.001
-    constants = {"pick_x": pick_x, "pick_f": pick_f, "views_axis": [0], "channels_axis": [1], "both_axes": [0, 1]}
+    constants = {
+        "added_m": np.float32(added_m),
+        "pick_x": pick_x,
+        "pick_f": pick_f,
+        "views_axis": [0],
+        "channels_axis": [1],
+        "both_axes": [0, 1],
+    }
     nodes = [
         helper.make_node("ReduceMean", ["images", "channels_axis"], ["view_confidence"], keepdims=0),
         helper.make_node("ReduceMean", ["images", "both_axes"], ["mean_image"], keepdims=0),
         helper.make_node("Mul", ["view_from_reference", "pick_x"], ["picked_x"]),
         helper.make_node("ReduceSum", ["picked_x"], ["sum_x"], keepdims=0),
-        helper.make_node("Add", ["mean_image", "sum_x"], ["depth" if broken else "depth_m"]),
+        helper.make_node("Add", ["sum_x", "added_m"], ["offset"]),
+        helper.make_node("Add", ["mean_image", "offset"], ["depth" if broken else "depth_m"]),
         helper.make_node("ReduceSum", ["intrinsics", "views_axis"], ["sum_k"], keepdims=0),
         helper.make_node("Add", ["sum_k", "reference_intrinsics"], ["all_k"]),
         helper.make_node("Mul", ["all_k", "pick_f"], ["picked_f"]),
@@ -87,7 +95,7 @@ def toy_model(path: Path, *, spectra: str = "rgb,nir,thermal", broken: bool = Fa
     if broken:
         nodes.append(helper.make_node("Div", ["zero", "zero"], ["depth_m"]))
     tensors = [
-        numpy_helper.from_array(np.asarray(value, None if isinstance(value, np.ndarray) else np.int64), name)
+        numpy_helper.from_array(np.asarray(value, np.int64 if isinstance(value, list) else np.float32), name)
         for name, value in constants.items()
     ]
     graph = helper.make_graph(nodes, "toy", inputs, outputs, tensors)

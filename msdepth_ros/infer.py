@@ -1,0 +1,186 @@
+"""Depth from image files, without ROS: the body of `msdepth infer`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from msdepth_ros.core.camera import Rig, RigViews
+from msdepth_ros.core.engine import DepthEngine, DepthResult, default_model_path
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.spectra import SPECTRA, check_spectrum, in_canonical_order, spectra_key
+from msdepth_ros.core.visualize import overview
+
+MAX_DEPTH_MM = 65535
+
+
+@dataclass(frozen=True)
+class InferConfig:
+    """What to compute, from what.
+
+    Attributes:
+        rig: Kalibr camchain YAML.
+        images: Image file of each spectrum that is there.
+        out: Folder for the results; made if it is not there.
+        reference: The spectrum whose camera the results belong to; it needs no image.
+        model: ONNX file; None is the one that comes with the package.
+        nir_bits: Significant bits of a 16-bit NIR image.
+        providers: As `DepthEngine` takes them.
+    """
+
+    rig: Path
+    images: Mapping[str, Path]
+    out: Path
+    reference: str = "rgb"
+    model: Path | None = None
+    nir_bits: int = 16
+    providers: str | Sequence[str] = "auto"
+
+
+def infer(config: InferConfig) -> list[str]:
+    """Computes depth and writes the results.
+
+    Returns:
+        Lines that tell what was computed and written.
+
+    Raises:
+        MsdepthError: An input cannot be used, or a result cannot be written.
+    """
+    check_spectrum(config.reference)
+    if not config.images:
+        raise MsdepthError(f"no image at all; give at least one of {', '.join(f'--{name}' for name in SPECTRA)}")
+    spectra = in_canonical_order(config.images)
+    rig = _rig(config, spectra)
+    images = {name: read_image(name, config.images[name]) for name in spectra}
+    for name in spectra:
+        _check_size(name, images[name], rig, config)
+    _make_folder(config.out)
+    engine = DepthEngine(config.model or default_model_path(), providers=config.providers)
+    engine.warm_up()
+    views = rig.views(engine.info.width, engine.info.height, config.reference)
+    bits = {"nir": config.nir_bits}
+    result = engine.estimate(images, views, bits=bits)
+    written = _write(config.out, result, views)
+    title = f"{engine.info.name} {engine.info.version}, frame of {config.reference}:"
+    written.append(_write_png(config.out / "overview.png", overview(images, result, bits=bits, title=title)))
+    return [*_facts(engine, result, config), *(f"wrote {path}" for path in written)]
+
+
+def read_image(spectrum: str, path: Path) -> NDArray[Any]:
+    """Reads an image file as its camera would deliver it.
+
+    Args:
+        spectrum: rgb becomes uint8 [h,w,3] in RGB order; the others uint8 or uint16 [h,w].
+        path: Anything that OpenCV reads; an alpha channel is dropped.
+
+    Raises:
+        MsdepthError: The file cannot be read, or is no image of this spectrum.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise MsdepthError(f"{spectrum} image {path}: cannot be read ({error.strerror}); check the path") from error
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if image is None:
+        raise MsdepthError(f"{spectrum} image {path}: not an image that OpenCV can read; give a PNG, JPEG or TIFF file")
+    if image.ndim == 3 and image.shape[2] in (2, 4):
+        image = image[:, :, :-1]
+    if spectrum == "rgb":
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            channels = 1 if image.ndim == 2 else image.shape[2]
+            raise MsdepthError(
+                f"rgb image {path}: has {channels} channel(s) of {image.dtype}; it must be a colour image of 8 bits"
+            )
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if image.ndim == 3:
+        if not (image == image[:, :, :1]).all():
+            raise MsdepthError(f"{spectrum} image {path}: is a colour image; it must have one channel, or equal ones")
+        image = np.ascontiguousarray(image[:, :, 0])
+    if image.dtype not in (np.uint8, np.uint16):
+        raise MsdepthError(f"{spectrum} image {path}: has pixels of {image.dtype}; it must have 8 or 16 bits")
+    return image
+
+
+def _rig(config: InferConfig, spectra: tuple[str, ...]) -> Rig:
+    """Loads the cameras that are needed."""
+    try:
+        return Rig.load(config.rig).subset(dict.fromkeys((*spectra, config.reference)))
+    except MsdepthError as error:
+        text = str(error)
+        raise MsdepthError(text if str(config.rig) in text else f"{config.rig}: {text}") from error
+
+
+def _check_size(spectrum: str, image: NDArray[Any], rig: Rig, config: InferConfig) -> None:
+    """Refuses an image that its camera cannot have taken."""
+    camera = rig.cameras[spectrum]
+    if image.shape[:2] != (camera.height, camera.width):
+        raise MsdepthError(
+            f"{spectrum} image {config.images[spectrum]}: is {image.shape[1]} x {image.shape[0]} px but {config.rig} "
+            f"says {camera.width} x {camera.height} px; give the calibration of these images"
+        )
+
+
+def _make_folder(path: Path) -> None:
+    """Makes the folder for the results."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MsdepthError(f"output folder {path}: cannot be made ({error.strerror}); name another one") from error
+
+
+def _write(out: Path, result: DepthResult, views: RigViews) -> list[Path]:
+    """Writes depth and confidences at the reference camera's own resolution."""
+    depth_m = views.depth_to_sensor(result.depth_m)
+    depth_mm = np.round(1000.0 * np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0))
+    depth_mm[(depth_mm < 0) | (depth_mm > MAX_DEPTH_MM)] = 0
+    arrays = {"depth_m": depth_m, "confidence": views.confidence_to_sensor(result.confidence)}
+    for name in SPECTRA:
+        confidence = result.view_confidence.get(name)
+        arrays[f"confidence_{name}"] = (
+            np.zeros(depth_m.shape, np.float32) if confidence is None else views.confidence_to_sensor(confidence)
+        )
+    written = [_write_png(out / "depth_mm.png", depth_mm.astype(np.uint16))]
+    for name, values in arrays.items():
+        path = out / f"{name}.npy"
+        try:
+            np.save(path, values)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
+        written.append(path)
+    return written
+
+
+def _write_png(path: Path, picture: NDArray[Any]) -> Path:
+    """Writes a picture, in RGB order if it has colours."""
+    if picture.ndim == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    try:
+        path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return path
+
+
+def _cannot_write(path: Path, error: OSError) -> MsdepthError:
+    """The error for a result that cannot be written."""
+    return MsdepthError(f"{path}: cannot be written ({error.strerror}); name another folder with --out")
+
+
+def _facts(engine: DepthEngine, result: DepthResult, config: InferConfig) -> list[str]:
+    """What was computed, in words."""
+    low_m, high_m = np.percentile(result.depth_m, (2, 98))
+    beyond = float((result.depth_m > MAX_DEPTH_MM / 1000).mean())
+    lines = [
+        f"model {engine.info.name} {engine.info.version}: {result.inference_ms:.1f} ms on {engine.providers[0]}",
+        f"spectra {spectra_key(result.spectra)}, frame of {config.reference}",
+        f"depth {low_m:.2f} to {high_m:.2f} m (2nd to 98th percentile), mean confidence {result.confidence.mean():.2f}",
+    ]
+    if beyond:
+        lines.append(f"{100 * beyond:.1f} % of the depth is beyond 65.5 m and therefore 0 in depth_mm.png")
+    return lines

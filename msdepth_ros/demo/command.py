@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -78,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
     from msdepth_ros.nodes.transport import require_rclpy
 
     require_rclpy()
+    require_report_tools()
     bag, rig = find_inputs(options)
     options.out.mkdir(parents=True, exist_ok=True)
     with _signals_as_exceptions(), tempfile.TemporaryDirectory(prefix="msdepth_demo_") as scratch:
@@ -94,6 +96,13 @@ def run(options: argparse.Namespace) -> int:
             return 1
         status.close()
         return _conclude(options, bag, Path(scratch))
+
+
+def require_report_tools() -> None:
+    """Say before the drive, not after it, that the report cannot be written."""
+    missing = [name for name in ("jinja2", "plotly", "rosbags") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MsdepthError(f"{', '.join(missing)} missing; pip install 'msdepth_ros[report]'")
 
 
 class ChildError(Exception):

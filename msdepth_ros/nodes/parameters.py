@@ -94,7 +94,7 @@ PARAMETERS = (
                   choices=("tf", "file")),
     ParameterSpec("calibration.file", "", "Kalibr camchain YAML with the cameras' poses; needed for source file."),
     ParameterSpec("depth.min_m", 0.5, "Nearer depth is published as NaN, metres.", limits=(0.0, 1000.0), live=True),
-    ParameterSpec("depth.max_m", 80.0, "Depth from here on is published as +Inf, metres.", limits=(0.1, 1000.0),
+    ParameterSpec("depth.max_m", 80.0, "Depth from here on is published as +Inf, metres.", limits=(1.0, 1000.0),
                   live=True),
     ParameterSpec("output.min_confidence", 0.0, "Depth of lower confidence is published as NaN.", limits=(0.0, 1.0),
                   live=True),

@@ -148,13 +148,9 @@ class Pipeline:
             return
         reference = frame_set.items.get(settings.reference)
         stamp_ns = reference.item.stamp_ns if reference else frame_set.stamp_ns
-        depth_m = published_depth_m(
-            result,
-            min_m=settings.depth_min_m,
-            max_m=settings.depth_max_m,
-            min_confidence=settings.output_min_confidence,
-        )
-        outputs.publish(header_at(stamp_ns, calibration.output_frame), result, depth_m, settings.depth_max_m)
+        limits = {"min_m": settings.depth_min_m, "max_m": settings.depth_max_m}
+        depth_m = published_depth_m(result, min_confidence=settings.output_min_confidence, **limits)
+        outputs.publish(header_at(stamp_ns, calibration.output_frame), result, depth_m, **limits)
         newest_ns = max(frame.stamp_ns for frame in frames.values())
         latency_ms = (self._node.get_clock().now().nanoseconds - newest_ns) * 1e-6
         statistics.published(frames, inference_ms=result.inference_ms, latency_ms=latency_ms)

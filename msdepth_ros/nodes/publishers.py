@@ -18,6 +18,8 @@ from msdepth_ros.core.visualize import colourise
 from msdepth_ros.nodes.messages import array_to_image, pinhole_camera_info
 
 _DEPTH_OF_QUEUE = 5
+_NEAREST_COLOUR_M = 0.1
+_SMALLEST_M = 1e-6
 
 
 def published_depth_m(
@@ -34,11 +36,12 @@ def published_depth_m(
     Returns:
         float32 [H,W], metres along z: +Inf beyond range; NaN where unknown or nearer than ``min_m``; never 0.
     """
-    depth_m = result.depth_m
-    known = np.isfinite(depth_m) & (depth_m >= max(min_m, np.finfo(np.float32).tiny))
+    depth_m = np.where(result.depth_m >= max_m, np.float32(np.inf), result.depth_m)
+    # Asked the other way round, so that NaN is unknown, too.
+    np.putmask(depth_m, ~(depth_m >= max(min_m, _SMALLEST_M)), np.nan)
     if min_confidence > 0.0:
-        known &= result.confidence >= min_confidence
-    return np.where(known, np.where(depth_m >= max_m, np.float32(np.inf), depth_m), np.float32(np.nan))
+        np.putmask(depth_m, ~(result.confidence >= min_confidence), np.nan)
+    return depth_m
 
 
 class Outputs:
@@ -71,14 +74,17 @@ class Outputs:
         """How many subscriptions there are on all outputs together."""
         return sum(publisher.get_subscription_count() for publisher in self._all)
 
-    def publish(self, header: Header, result: DepthResult, depth_m: NDArray[np.float32], max_m: float) -> None:
+    def publish(
+        self, header: Header, result: DepthResult, depth_m: NDArray[np.float32], *, min_m: float, max_m: float
+    ) -> None:
         """Publishes one result on every output that somebody subscribes to.
 
         Args:
             header: stamp and frame of all messages.
             result: of the network.
             depth_m: of `published_depth_m`.
-            max_m: upper end of the colour scale, metres.
+            min_m: lower end of the colour scale, metres.
+            max_m: its upper end, metres.
         """
         if self._depth.get_subscription_count():
             self._depth.publish(array_to_image(header, depth_m, "32FC1"))
@@ -94,7 +100,8 @@ class Outputs:
                     _confidence_image(header, np.zeros_like(depth_m) if confidence is None else confidence)
                 )
         if self._colour.get_subscription_count():
-            self._colour.publish(array_to_image(header, colourise(depth_m, max_m=max_m), "rgb8"))
+            picture = colourise(depth_m, max(min_m, _NEAREST_COLOUR_M), max_m)
+            self._colour.publish(array_to_image(header, picture, "rgb8"))
 
     def destroy(self) -> None:
         """Removes the publishers from the node."""
@@ -104,4 +111,4 @@ class Outputs:
 
 def _confidence_image(header: Header, confidence: NDArray[np.float32]) -> Image:
     """Confidence in [0,1]; what is not a number is no confidence."""
-    return array_to_image(header, np.clip(np.nan_to_num(confidence, nan=0.0), 0.0, 1.0, dtype=np.float32), "32FC1")
+    return array_to_image(header, np.fmin(np.fmax(confidence, np.float32(0.0)), np.float32(1.0)), "32FC1")

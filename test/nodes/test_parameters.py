@@ -107,7 +107,7 @@ def test_live_parameters_change_and_the_rest_is_read_only(ros: None) -> None:
     results = node.set_parameters(
         [
             Parameter("depth.max_m", value=50.0),
-            Parameter("depth.max_m", value=0.3),
+            Parameter("depth.min_m", value=60.0),
             Parameter("output.min_confidence", value=2.0),
             Parameter("reference", value="nir"),
         ]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +18,9 @@ from msdepth_ros.core.errors import MsdepthError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from msdepth_ros.demo.processes import Children
 
 ANSWERED_AT_LEAST = 0.99
 _SAMPLE = "samples/city_drive"
-_DRAIN_S = 1.5  # the last depth image and one more diagnostics message after the player has ended
-_LINE_EVERY_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,29 +36,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=1.0, help="playing speed (default: %(default)s)")
 
 
-class StatusLine:
-    """The one line that shows how the run is going: in place on a terminal, else every two seconds."""
-
-    def __init__(self) -> None:
-        """Nothing shown yet."""
-        self._tty = sys.stdout.isatty()
-        self._last_s = 0.0
-        self._shown = ""
-
-    def show(self, text: str) -> None:
-        """Show a text, if there is something new to show."""
-        now_s = time.monotonic()
-        if text == self._shown or (not self._tty and now_s - self._last_s < _LINE_EVERY_S):
-            return
-        print(f"\r\x1b[2K{text}" if self._tty else text, end="" if self._tty else "\n", flush=True)
-        self._last_s, self._shown = now_s, text
-
-    def close(self) -> None:
-        """Leave the line."""
-        if self._tty and self._shown:
-            print(flush=True)
-
-
 def run(options: argparse.Namespace) -> int:
     """Run the demo.
 
@@ -76,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         MsdepthError: Bad input.
     """
+    from msdepth_ros.demo.measure import ChildError, StatusLine, measure
     from msdepth_ros.nodes.transport import require_rclpy
 
     require_rclpy()
@@ -85,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     with _signals_as_exceptions(), tempfile.TemporaryDirectory(prefix="msdepth_demo_") as scratch:
         status = StatusLine()
         try:
-            _measure(options, bag, rig, Path(scratch), status)
+            measure(options, bag, rig, Path(scratch), status)
         except KeyboardInterrupt:
             status.close()
             print("interrupted; the processes have ended", file=sys.stderr)
@@ -103,10 +76,6 @@ def require_report_tools() -> None:
     missing = [name for name in ("jinja2", "plotly", "rosbags") if importlib.util.find_spec(name) is None]
     if missing:
         raise MsdepthError(f"{', '.join(missing)} missing; pip install 'msdepth_ros[report]'")
-
-
-class ChildError(Exception):
-    """A process of the demo failed; inputs had been checked before."""
 
 
 def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
@@ -138,78 +107,6 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
     return bag, rig
 
 
-def _measure(options: argparse.Namespace, bag: Path, rig: Path, scratch: Path, status: StatusLine) -> None:
-    """Run the three processes to the end of the drive; their results are in `scratch` then."""
-    from msdepth_ros.demo.processes import Children
-    from msdepth_ros.nodes.transport import host_only_environment
-
-    # Any process may take any domain; a number that differs between runs keeps two demos on one host apart.
-    domain_id = 1 + os.getpid() % 100 if options.domain_id is None else options.domain_id
-    logs = options.out / "logs"
-    logs.mkdir(exist_ok=True)
-    environment = host_only_environment(domain_id)
-    package_root = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, environment.get("PYTHONPATH", "")]))
-    environment["ROS_LOG_DIR"] = str(scratch)  # the same lines as in our logs, under names that nobody can tell apart
-    with Children(environment, logs) as children:
-        try:
-            _follow(options, bag, rig, scratch, status, children)
-        except MsdepthError as error:
-            raise ChildError(str(error)) from error
-
-
-def _follow(
-    options: argparse.Namespace, bag: Path, rig: Path, scratch: Path, status: StatusLine, children: Children
-) -> None:
-    """Start the processes, show the status while the drive plays, end them in order."""
-    latest: list[dict[str, Any]] = []
-
-    def take(line: str) -> None:
-        latest[:] = [json.loads(line)]
-
-    node = children.start("node", "msdepth_ros.nodes.fused_depth", node_arguments(options, rig))
-    monitor = children.start("monitor", "msdepth_ros.nodes.monitor", ["--json", "--out", str(scratch)], take)
-    # Two subscribers to each camera: the node, once it is active, and the monitor.
-    play = [str(bag), "--wait-for-subscribers", "2", "--summary", str(scratch / "player.json")]
-    play += ["--rate", str(options.rate)]
-    play += ["--duration", str(options.duration)] if options.duration else []
-    player = children.start("player", "msdepth_ros.nodes.player", play)
-    while player.running:
-        node.check()
-        monitor.check()
-        if latest and latest[0]["trouble"] and not latest[0]["sets"]:
-            raise MsdepthError(f"the node did not start: {latest[0]['trouble']}")
-        status.show(_status(latest))
-        time.sleep(0.1)
-    player.check(may_end=True)
-    end_s = time.monotonic() + _DRAIN_S
-    while time.monotonic() < end_s:
-        node.check()
-        monitor.check()
-        time.sleep(0.1)
-    monitor.end(patience_s=30.0)
-    monitor.check(may_end=True)
-    status.show(_status(latest))
-    node.end()
-
-
-def node_arguments(options: argparse.Namespace, rig: Path) -> list[str]:
-    """Command line of the node."""
-    parameters = {"calibration.source": "file", "calibration.file": str(rig)}
-    if options.model:
-        parameters["model.path"] = str(options.model.resolve())
-    return ["--ros-args", *(part for name, value in parameters.items() for part in ("-p", f"{name}:={value}"))]
-
-
-def _status(latest: list[dict[str, Any]]) -> str:
-    """The live line."""
-    from msdepth_ros.nodes.monitor import status_text
-
-    if not latest or not latest[0]["sets"]:
-        return "starting: the node loads and warms its model, the player decodes the drive"
-    return status_text(latest[0])
-
-
 def _conclude(options: argparse.Namespace, bag: Path, scratch: Path) -> int:
     """Write the report and the summary, and judge the run."""
     from msdepth_ros.replay.instants import Instant
@@ -233,6 +130,7 @@ def _conclude(options: argparse.Namespace, bag: Path, scratch: Path) -> int:
         moments=load_moments(scratch / "moments.npz"),
         problems=watched["problems"],
         made=now_text(),
+        notes=[_lateness(played["late_ms"])],
     )
     write_report(report_path, run_data)
     print(_headline(summary))
@@ -240,6 +138,14 @@ def _conclude(options: argparse.Namespace, bag: Path, scratch: Path) -> int:
         print(f"note: {problem} ({count} times)")
     print(f"report:  {report_path}\nsummary: {summary_path}")
     return judge(summary)
+
+
+def _lateness(late_ms: dict[str, float | None]) -> str:
+    """What the player itself adds to the latency."""
+    return (
+        f"The player sent images {late_ms['p50'] or 0:.1f} ms (median) and {late_ms['p99'] or 0:.1f} ms (p99) after "
+        "their moment of capture; this is part of the latency."
+    )
 
 
 def _headline(summary: dict[str, Any]) -> str:

@@ -26,7 +26,6 @@ from msdepth_ros.replay.playback import (
     TRUTH,
     Packet,
     PlaybackConfig,
-    ReadAhead,
     Source,
     check_rate,
     find_sources,
@@ -34,6 +33,7 @@ from msdepth_ros.replay.playback import (
     read_packets,
     stamped,
 )
+from msdepth_ros.replay.read_ahead import ReadAhead
 from msdepth_ros.replay.records import percentiles_ms
 
 if TYPE_CHECKING:

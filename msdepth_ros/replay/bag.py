@@ -99,6 +99,11 @@ class Bag:
         self._opened()
         return self._topics
 
+    @property
+    def duration_ns(self) -> int:
+        """Time from the first to the last message, by the clock of the recording."""
+        return self._opened().duration
+
     def require(self, wanted: Mapping[str, Collection[str]]) -> None:
         """Check that topics are there with an acceptable type.
 

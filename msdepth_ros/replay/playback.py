@@ -5,12 +5,9 @@ from __future__ import annotations
 import heapq
 import itertools
 import struct
-import threading
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +31,7 @@ class PlaybackConfig:
         bag: The recording.
         spectra: The cameras wanted; each must be in the bag.
         prefix: What precedes the topic names in the bag, for example `/vehicle`.
-        duration_ns: Play only this much from the start; None plays all.
+        duration_ns: Play only this much from the start, in whole instants; None plays all.
         loop: Start again at the end, for ever.
     """
 
@@ -106,11 +103,14 @@ def read_packets(config: PlaybackConfig) -> Iterator[Packet]:
     with Bag(config.bag) as bag:
         sources = find_sources(bag, config)
         infos = {source.info_topic: next(bag.messages([source.info_topic])).message for source in sources}
+        length_ns = _whole_instants_ns(bag, sources, config.duration_ns)
         offset_ns = 0
         while True:
             stamps: list[tuple[int, str]] = []
-            for packet in in_order(_one_pass(bag, sources, infos, config.duration_ns), _REORDER_NS):
+            for packet in in_order(_one_pass(bag, sources, infos, length_ns), _REORDER_NS):
                 stamps.append((packet.stamp_ns, packet.source.name))
+                if length_ns is not None and packet.stamp_ns - stamps[0][0] >= length_ns:
+                    break
                 yield packet._replace(stamp_ns=packet.stamp_ns + offset_ns)
             if not config.loop:
                 return
@@ -119,11 +119,21 @@ def read_packets(config: PlaybackConfig) -> Iterator[Packet]:
             offset_ns += (ticks + 1) * period_ns
 
 
-def _one_pass(bag: Bag, sources: list[Source], infos: dict[str, Any], duration_ns: int | None) -> Iterator[Packet]:
-    """Images in order of recording."""
+def _whole_instants_ns(bag: Bag, sources: list[Source], duration_ns: int | None) -> int | None:
+    """A duration that ends between two instants, where no camera's image lies."""
+    if duration_ns is None:
+        return None
+    most = max(bag.topics[source.image_topic].message_count for source in sources)
+    period_ns = max(1.0, bag.duration_ns / max(1, most - 1))
+    return int((max(1, round(duration_ns / period_ns)) - 0.5) * period_ns)
+
+
+def _one_pass(bag: Bag, sources: list[Source], infos: dict[str, Any], length_ns: int | None) -> Iterator[Packet]:
+    """Images in order of recording; a little more than the length, since they are not in order of stamps yet."""
     types = ros2_typestore()
     by_topic = {source.image_topic: source for source in sources}
-    for topic, stamp_ns, message in bag.messages([*by_topic, *infos], duration_ns=duration_ns):
+    stop_ns = None if length_ns is None else length_ns + _REORDER_NS
+    for topic, stamp_ns, message in bag.messages([*by_topic, *infos], duration_ns=stop_ns):
         if topic in infos:
             infos[topic] = message
         if topic in by_topic:
@@ -172,95 +182,6 @@ def in_order(packets: Iterable[Packet], window_ns: int) -> Iterator[Packet]:
             yield heapq.heappop(waiting)[2]
     while waiting:
         yield heapq.heappop(waiting)[2]
-
-
-class ReadAhead:
-    """Prepares packets in a thread, so that decoding costs the publisher no time.
-
-    A recording that fits into the limit is decoded whole before the first packet is needed; a longer one is decoded
-    while it plays, never more than the limit ahead.
-
-    Args:
-        packets: What to prepare; may be endless.
-        limit_bytes: How much image data to hold at most.
-        limit_packets: How many packets to hold at most, however small.
-    """
-
-    def __init__(self, packets: Iterator[Packet], limit_bytes: int, limit_packets: int = 2000) -> None:
-        """Start the thread."""
-        self._packets = packets
-        self._limits = (limit_bytes, limit_packets)
-        self._ready: deque[Packet] = deque()
-        self._bytes = 0
-        self._error: BaseException | None = None
-        self._finished = self._closed = False
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> ReadAhead:
-        """Use as a context, so that the thread ends."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        self._thread.join()
-
-    def wait_until_filled(self) -> None:
-        """Wait until the buffer is full or everything is in it.
-
-        Raises:
-            MsdepthError: The recording could not be read.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._finished or self._full())
-        self._raise()
-
-    def __iter__(self) -> Iterator[Packet]:
-        """Packets in order; waits for the thread where it is behind."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._ready or self._finished)
-                packet = self._ready.popleft() if self._ready else None
-                if packet is not None:
-                    self._bytes -= len(packet.image)
-                    self._changed.notify_all()
-            if packet is None:
-                self._raise()
-                return
-            yield packet
-
-    def _full(self) -> bool:
-        """Whether there is enough for now; call it with the lock held."""
-        return self._bytes >= self._limits[0] or len(self._ready) >= self._limits[1]
-
-    def _fill(self) -> None:
-        """Body of the thread."""
-        try:
-            for packet in self._packets:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._closed or not self._full())
-                    if self._closed:
-                        return
-                    self._ready.append(packet)
-                    self._bytes += len(packet.image)
-                    self._changed.notify_all()
-        except BaseException as error:  # handed to the reader, whatever it is
-            self._error = error
-        finally:
-            with self._changed:
-                self._finished = True
-                self._changed.notify_all()
-
-    def _raise(self) -> None:
-        """Pass on what stopped the thread."""
-        if self._error is not None:
-            raise self._error
 
 
 def check_rate(rate: float) -> float:

@@ -34,6 +34,7 @@ class Run:
         moments: Candidates to show in full.
         problems: How often what went wrong.
         made: When, for the heading; empty leaves it out.
+        notes: Sentences about how the run was made.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Run:
     moments: Sequence[Moment]
     problems: Mapping[str, int] = field(default_factory=dict)
     made: str = ""
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def render_report(run: Run) -> str:
         timeline=timeline(records, run.instants, unanswered_ns=unanswered, period_ns=period_ns),
         moments=moments,
         problems=run.problems,
+        notes=run.notes,
         plotly_js=get_plotlyjs(),
     )
 

@@ -59,6 +59,7 @@ def run() -> Run:
         instants=instants,
         moments=[moment(r.stamp_ns // TICK_NS, r.spectra) for r in records],
         problems={"depth is not scored & why": 2},
+        notes=["played by hand"],
     )
 
 
@@ -119,6 +120,7 @@ def test_an_absent_spectrum_is_said_to_be_absent(page: str) -> None:
 def test_texts_are_escaped(page: str) -> None:
     assert "drive &lt;one&gt;" in page
     assert "depth is not scored &amp; why" in page
+    assert "<li>played by hand</li>" in page
 
 
 def test_the_timeline_has_all_curves(page: str) -> None:

@@ -74,7 +74,7 @@ class TfPoses:
                 "calibration.source to file and calibration.file to a Kalibr camchain YAML"
             ) from error
         self._tf2_ros = tf2_ros
-        self._buffer = tf2_ros.Buffer(node=node)
+        self._buffer = tf2_ros.Buffer()  # given a node, it would leave a service behind
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
     def view_from_reference(self, view: str, reference: str, frames: dict[str, str]) -> NDArray[np.float64]:

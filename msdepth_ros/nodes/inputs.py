@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -23,6 +23,11 @@ from msdepth_ros.nodes.messages import (
 )
 
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def _sensor_data() -> QoSProfile:
+    """What rclpy calls sensor data, made anew: QoS overrides write into the profile that they apply to."""
+    return QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 class Frame(NamedTuple):
@@ -74,9 +79,9 @@ class CameraInput:
         on_image, self._on_info = guard(self._on_image), guard(self._on_camera_info)
         overrides = QoSOverridingOptions.with_default_policies()
         self._subscriptions = [
-            node.create_subscription(kind, self.image_topic, on_image, qos_profile_sensor_data,
+            node.create_subscription(kind, self.image_topic, on_image, _sensor_data(),
                                      qos_overriding_options=overrides),
-            node.create_subscription(CameraInfo, self.info_topic, self._on_info, qos_profile_sensor_data,
+            node.create_subscription(CameraInfo, self.info_topic, self._on_info, _sensor_data(),
                                      qos_overriding_options=overrides),
         ]  # fmt: skip
 

@@ -14,6 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdept
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 
+from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.nodes.messages import image_to_array, stamp_to_ns
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -21,6 +22,21 @@ STAMP_NS = 1_700_000_000_000_000_000
 PERIOD_NS = 100_000_000
 CONFIDENCES = ("confidence/rgb", "confidence/nir", "confidence/thermal")
 ALL = ("rgb", "nir", "thermal")
+
+
+class Nearby:
+    """Poses of a vehicle whose thermal camera nobody has measured."""
+
+    def __init__(self, node: Any) -> None:
+        pass
+
+    def view_from_reference(self, view: str, reference: str, frames: dict[str, str]) -> np.ndarray:
+        if view == "thermal":
+            raise MsdepthError("no transform to thermal")
+        return np.eye(4)
+
+    def close(self) -> None:
+        pass
 
 
 def send_set(bench: Any, number: int, *spectra: str) -> int:
@@ -228,6 +244,49 @@ def test_camera_info_may_be_latched_or_streaming(bench: Any, messages: SimpleNam
     k = answer(bench, 0, "rgb")["depth/camera_info"].k
     assert k[0] == pytest.approx(320.0)  # 80 px at 160 px of width: camera_info wins over the file's 100 px
     assert bench.status("camera rgb").values["rejected"] == "0"
+
+
+def test_an_image_waits_for_its_first_camera_info(
+    bench: Any, messages: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msdepth_ros.nodes.node.TfPoses", Nearby)  # tf2_ros is not on PyPI; all else is real
+    bench.start(calibration__source="tf", calibration__file="")
+    bench.listen("depth/image")
+    bench.connect("rgb")
+    send_set(bench, 0, "rgb")
+    send_set(bench, 1, "rgb")
+    bench.until(lambda: bench.status("camera rgb").values["rejected"] == "1")
+    assert "no usable camera_info on /rgb/camera_info yet" in bench.status("camera rgb").values["last_rejection"]
+    bench.tell("rgb", messages.camera_info("rgb"))
+    bench.until(lambda: outputs_at(bench, STAMP_NS + PERIOD_NS))
+
+
+def test_a_camera_without_a_pose_is_left_out_and_named(
+    bench: Any, messages: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msdepth_ros.nodes.node.TfPoses", Nearby)
+    bench.start(calibration__source="tf", calibration__file="")
+    bench.listen("depth/image", "confidence/rgb", "confidence/thermal")
+    for spectrum in ("rgb", "thermal"):
+        bench.tell(spectrum, messages.camera_info(spectrum))
+    bench.connect("rgb", "thermal")
+    send_set(bench, 0, "rgb", "thermal")
+    bench.spin(0.3)
+    outputs = answer(bench, 1, "rgb", "thermal")
+    assert image_to_array(outputs["confidence/rgb"])[0].any()
+    assert not image_to_array(outputs["confidence/thermal"])[0].any()
+    assert "no transform to thermal" in bench.status("camera thermal").values["last_rejection"]
+
+
+def test_qos_can_be_overridden(bench: Any) -> None:
+    from rclpy.qos import ReliabilityPolicy
+
+    node = bench.start(**{"qos_overrides./rgb/image.subscription.reliability": "reliable"})
+    found = {
+        topic: node.get_subscriptions_info_by_topic(topic)[0].qos_profile.reliability
+        for topic in ("/rgb/image", "/nir/image")
+    }
+    assert found == {"/rgb/image": ReliabilityPolicy.RELIABLE, "/nir/image": ReliabilityPolicy.BEST_EFFORT}
 
 
 def test_newest_set_wins_when_inference_is_slow(bench: Any) -> None:

@@ -71,7 +71,9 @@ def calibrate(network: MsDepth, samples: Samples, *, seed: int = 0, fault_share:
         rng = np.random.default_rng([seed, step, 5])
         index = torch.tensor([step])
         reference = torch.from_numpy(rng.choice(3, 1, p=REFERENCE_SHARES))
-        batch = augment(make_batch(samples, index, reference), samples.views(samples.previous[index]), rng, fault_share=fault_share)
+        batch = augment(
+            make_batch(samples, index, reference), samples.views(samples.previous[index]), rng, fault_share=fault_share
+        )
         with torch.no_grad():
             out = network(batch.images, batch.k, batch.view_from_reference, batch.k[0, reference], batch.present)
         fused.append(_pick(out.log_depth, out.log_scale, batch.depth_m[0, reference], generator))

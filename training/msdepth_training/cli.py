@@ -20,7 +20,14 @@ from msdepth_training.config import TrainConfig, load_config
 from msdepth_training.datasets.scenes import SceneSet, load_set, render_set
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import OnnxPredictor, card_metrics, score_rows, view_calibration_error
-from msdepth_training.export import Calibration, ContractModel, contract_metadata, export_onnx, largest_difference, sha256
+from msdepth_training.export import (
+    Calibration,
+    ContractModel,
+    contract_metadata,
+    export_onnx,
+    largest_difference,
+    sha256,
+)
 from msdepth_training.train import Trainer, load_network
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -39,7 +46,9 @@ def _config(name: str) -> TrainConfig:
 
 def _commit() -> str:
     """The commit the code is at; "unknown" outside a checkout."""
-    found = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     return found.stdout.strip() if found.returncode == 0 else "unknown"
 
 
@@ -47,11 +56,15 @@ def train(arguments: argparse.Namespace) -> None:
     """Train, or go on training, a configuration."""
     config = _config(arguments.config)
     torch.set_num_threads(arguments.threads)
-    trainer = Trainer(config, arguments.run, device=torch.device(arguments.device), data=arguments.data, workers=arguments.workers)
+    trainer = Trainer(
+        config, arguments.run, device=torch.device(arguments.device), data=arguments.data, workers=arguments.workers
+    )
     trainer.resume()
     complete = trainer.train(stop_after_s=arguments.minutes * 60.0)
     state = "complete" if complete else "stopped at the time limit; the same command goes on from here"
-    print(f"{arguments.run}/checkpoint.pt: {trainer.step} of {trainer.total_steps} steps, {trainer.seconds / 60:.1f} min of training, {state}")
+    print(
+        f"{arguments.run}/checkpoint.pt: {trainer.step} of {trainer.total_steps} steps, {trainer.seconds / 60:.1f} min of training, {state}"
+    )
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -68,7 +81,9 @@ def export(arguments: argparse.Namespace) -> None:
     export_onnx(model, path, metadata=metadata, **size)
     differences = {str(n): largest_difference(model, path, count=n, **size) for n in (1, 2, 3)}
     if max(differences.values()) > TOLERANCE:
-        raise TrainingError(f"{path}: ONNX Runtime differs from PyTorch by {differences}, more than {TOLERANCE}; not for use")
+        raise TrainingError(
+            f"{path}: ONNX Runtime differs from PyTorch by {differences}, more than {TOLERANCE}; not for use"
+        )
     card = _card(arguments, config, state, calibration, path, differences)
     path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
     print(json.dumps(card["metrics"]["fused"], indent=2))
@@ -76,7 +91,12 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def _card(
-    arguments: argparse.Namespace, config: TrainConfig, state: dict[str, float], calibration: Calibration, path: Path, differences: dict[str, float]
+    arguments: argparse.Namespace,
+    config: TrainConfig,
+    state: dict[str, float],
+    calibration: Calibration,
+    path: Path,
+    differences: dict[str, float],
 ) -> dict[str, object]:
     stage = config.stages[-1]
     test = SceneSet("test", 0, arguments.test_sequences, stage.height, stage.width, frames=1)
@@ -106,9 +126,13 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", default="tiny", help="name of a shipped configuration or a YAML file")
     common.add_argument("--run", type=Path, default=Path("out/train/tiny"), help="folder of checkpoints")
-    common.add_argument("--data", type=Path, default=Path("out/scenes"), help="folder of rendered scenes, made when missing")
+    common.add_argument(
+        "--data", type=Path, default=Path("out/scenes"), help="folder of rendered scenes, made when missing"
+    )
     common.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
-    part = commands.add_parser("train", parents=[common], help="render scenes and train; goes on where a stopped run ended")
+    part = commands.add_parser(
+        "train", parents=[common], help="render scenes and train; goes on where a stopped run ended"
+    )
     part.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
     part.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     part.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after this long")

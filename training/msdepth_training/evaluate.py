@@ -114,7 +114,9 @@ def score(samples: Samples, predictor: Predictor, views: Sequence[int], referenc
     return _scores(raw, scaled, bins)
 
 
-def _scores(raw: dict[str, MetricMean], scaled: dict[str, MetricMean], bins: dict[str, CalibrationBins]) -> dict[str, Score]:
+def _scores(
+    raw: dict[str, MetricMean], scaled: dict[str, MetricMean], bins: dict[str, CalibrationBins]
+) -> dict[str, Score]:
     scores = {}
     for condition, mean in raw.items():
         metrics, median, ece = mean.mean(), scaled[condition].mean(), bins[condition].expected_calibration_error()

@@ -124,7 +124,9 @@ def _strip(proto: onnx.ModelProto) -> None:
         del value.metadata_props[:]
 
 
-def contract_metadata(network: MsDepth, *, name: str, version: str, height: int, width: int, commit: str) -> dict[str, str]:
+def contract_metadata(
+    network: MsDepth, *, name: str, version: str, height: int, width: int, commit: str
+) -> dict[str, str]:
     """Metadata of the contract for a network trained on the project's own scenes."""
     from msdepth_ros.core.spectra import NORMALISATION, SPECTRA
 

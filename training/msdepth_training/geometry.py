@@ -30,7 +30,9 @@ def scale_intrinsics(k: Tensor, scale_x: float, scale_y: float) -> Tensor:
     return (k + half) * scale - half
 
 
-def pixel_grid(height: int, width: int, *, device: torch.device, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+def pixel_grid(
+    height: int, width: int, *, device: torch.device, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
     """Pixel centres: u [1, width] and v [height, 1], px, to be broadcast."""
     u = torch.arange(width, device=device, dtype=dtype).view(1, width)
     v = torch.arange(height, device=device, dtype=dtype).view(height, 1)
@@ -94,14 +96,17 @@ def sample_rows(features: Tensor, uv: Tensor) -> Tensor:
     count, channels, height, width = features.shape
     rows = features.permute(0, 2, 3, 1).reshape(-1, channels)
     u, v = uv[..., 0].clamp(0.0, width - 1.0), uv[..., 1].clamp(0.0, height - 1.0)
-    left, top = u.detach().floor().clamp(max=width - 2.0), v.detach().floor().clamp(max=height - 2.0)
+    left, top = u.detach().floor(), v.detach().floor()
     first = torch.arange(count, device=uv.device).view(-1, 1) * (height * width)
     index = (top * width + left).long() + first
+    # at the last column and row the share of the neighbour is 0: it may be the pixel itself
+    right = index + (left < width - 1.0).long()
+    down = (top < height - 1.0).long() * width
     right_share, bottom_share = (u - left).unsqueeze(-1), (v - top).unsqueeze(-1)
     # an embedding look-up is a gather of whole rows whose gradient is fast on the CPU too
-    top_left, bottom_left = F.embedding(index, rows), F.embedding(index + width, rows)
-    upper = top_left + (F.embedding(index + 1, rows) - top_left) * right_share
-    lower = bottom_left + (F.embedding(index + width + 1, rows) - bottom_left) * right_share
+    top_left, bottom_left = F.embedding(index, rows), F.embedding(index + down, rows)
+    upper = top_left + (F.embedding(right, rows) - top_left) * right_share
+    lower = bottom_left + (F.embedding(right + down, rows) - bottom_left) * right_share
     return upper + (lower - upper) * bottom_share
 
 

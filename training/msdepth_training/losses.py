@@ -33,7 +33,9 @@ def laplace_nll(log_depth: Tensor, log_scale: Tensor, log_truth: Tensor, weight:
     return weighted_mean(error * torch.exp(-log_scale) + log_scale + 0.6931471805599453, weight)
 
 
-def gradient_matching(log_depth: Tensor, log_truth: Tensor, weight: Tensor, *, steps: tuple[int, ...] = (1, 2, 4)) -> Tensor:
+def gradient_matching(
+    log_depth: Tensor, log_truth: Tensor, weight: Tensor, *, steps: tuple[int, ...] = (1, 2, 4)
+) -> Tensor:
     """Mean absolute difference of the image gradients of log depth at several spacings ([..., h, w]); ignores offsets."""
     difference = log_depth - log_truth
     total = difference.new_zeros(())

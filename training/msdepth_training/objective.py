@@ -45,10 +45,14 @@ def view_loss(out: NetworkOutput, depth_m: Tensor, max_m: float) -> Tensor:
     """Each view's own depth and scale, in its own frame; depth_m [B, N, H, W]."""
     truth, weight = log_truth_and_weight(subsample(depth_m.flatten(0, 1), 8), max_m)
     log_depth, log_scale = out.view.log_depth[:, 0], out.view.log_scale[:, 0]
-    return losses.log_l1(log_depth, truth, weight) + 0.3 * losses.laplace_nll(log_depth.detach(), log_scale, truth, weight)
+    return losses.log_l1(log_depth, truth, weight) + 0.3 * losses.laplace_nll(
+        log_depth.detach(), log_scale, truth, weight
+    )
 
 
-def alignment_loss(out: NetworkOutput, batch: Batch, stride: int, pair: tuple[int, int], generator: torch.Generator) -> Tensor:
+def alignment_loss(
+    out: NetworkOutput, batch: Batch, stride: int, pair: tuple[int, int], generator: torch.Generator
+) -> Tensor:
     """InfoNCE between two spectra at corresponding 3-D points, found with ground-truth depth and tested for occlusion."""
     device = batch.k.device
     size, half = batch.depth_m.shape[-2:], 0.5 * (1.0 - 1.0 / stride)
@@ -71,7 +75,9 @@ def alignment_loss(out: NetworkOutput, batch: Batch, stride: int, pair: tuple[in
     return losses.info_nce(query.flatten(0, 1), key.flatten(0, 1), (seen & known).flatten())
 
 
-def objective(out: NetworkOutput, batch: Batch, *, max_m: float, alignment_weight: float, generator: torch.Generator) -> dict[str, Tensor]:
+def objective(
+    out: NetworkOutput, batch: Batch, *, max_m: float, alignment_weight: float, generator: torch.Generator
+) -> dict[str, Tensor]:
     """All terms and their sum under `total`."""
     rows = torch.arange(batch.reference.shape[0], device=batch.reference.device)
     pairs = ((0, 1), (0, 2), (1, 2))
@@ -79,7 +85,8 @@ def objective(out: NetworkOutput, batch: Batch, *, max_m: float, alignment_weigh
     terms = {
         "fused": fused_loss(out, batch.depth_m[rows, batch.reference], max_m),
         "views": view_loss(out, batch.depth_m, max_m),
-        "alignment": sum((alignment_loss(out, batch, s, pair, generator) for s in out.descriptors), torch.zeros(())) / math.log(CONTRASTIVE_POINTS),
+        "alignment": sum((alignment_loss(out, batch, s, pair, generator) for s in out.descriptors), torch.zeros(()))
+        / math.log(CONTRASTIVE_POINTS),
     }
     terms["total"] = terms["fused"] + 0.6 * terms["views"] + alignment_weight * terms["alignment"]
     return terms

@@ -26,11 +26,10 @@ from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.scenes import SceneRig, render_frame, sample_scene
 from msdepth_training.scenes.faults import wiper
 from msdepth_training.scenes.render import Frame
-from msdepth_training.scenes.rig import MS2_CENTRE_M, rotation
-from msdepth_training.scenes.rig import MS2_PITCH_RAD
+from msdepth_training.scenes.rig import MS2_CENTRE_M, MS2_PITCH_RAD, rotation
 from msdepth_training.scenes.world import Scene
 
-SEED = 20
+SEED = 7
 PERIOD_NS = 100_000_000
 INSTANTS = 100
 START_NS = 1_760_000_000_000_000_000
@@ -71,7 +70,8 @@ class Picture(NamedTuple):
 def camera_models() -> dict[str, CameraModel]:
     """The three cameras, free of distortion."""
     return {
-        s: CameraModel(s, w, h, np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]]), "none", ()) for s, (w, h, f, cx, cy) in CAMERAS.items()
+        s: CameraModel(s, w, h, np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]]), "none", ())
+        for s, (w, h, f, cx, cy) in CAMERAS.items()
     }
 
 
@@ -97,7 +97,9 @@ def daylight(time_s: float) -> float:
 def scene_at(scene: Scene, time_s: float) -> Scene:
     """The street at that moment's light."""
     light = daylight(time_s)
-    conditions = dataclasses.replace(scene.conditions, daylight=light, sun_share=scene.conditions.sun_share * min(1.0, light * 1.5))
+    conditions = dataclasses.replace(
+        scene.conditions, daylight=light, sun_share=scene.conditions.sun_share * min(1.0, light * 1.5)
+    )
     return dataclasses.replace(scene, conditions=conditions)
 
 
@@ -122,7 +124,16 @@ def _ground_truth(depth_m: torch.Tensor, stamp_ns: int) -> Picture:
     k = camera_models()["rgb"].k.copy()
     k[:2] /= stride  # whole pixels are taken, so the first one stays at (0, 0)
     camera = CameraModel("ground_truth", millimetres.shape[1], millimetres.shape[0], k, "none", ())
-    return Picture("/ground_truth/depth", stamp_ns, millimetres, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 9], "16UC1; png", camera, "rgb_optical_frame")
+    return Picture(
+        "/ground_truth/depth",
+        stamp_ns,
+        millimetres,
+        ".png",
+        [cv2.IMWRITE_PNG_COMPRESSION, 9],
+        "16UC1; png",
+        camera,
+        "rgb_optical_frame",
+    )
 
 
 def _picture(spectrum: str, image: torch.Tensor, stamp_ns: int) -> Picture:
@@ -130,7 +141,16 @@ def _picture(spectrum: str, image: torch.Tensor, stamp_ns: int) -> Picture:
     topic, frame = f"/{spectrum}/image/compressed", f"{spectrum}_optical_frame"
     camera = camera_models()[spectrum]
     if spectrum == "thermal":
-        return Picture(topic, stamp_ns, pixels[0].astype(np.uint16), ".png", [cv2.IMWRITE_PNG_COMPRESSION, 9], "mono16; png", camera, frame)
+        return Picture(
+            topic,
+            stamp_ns,
+            pixels[0].astype(np.uint16),
+            ".png",
+            [cv2.IMWRITE_PNG_COMPRESSION, 9],
+            "mono16; png",
+            camera,
+            frame,
+        )
     quality = [cv2.IMWRITE_JPEG_QUALITY, 88]
     if spectrum == "rgb":
         bgr = np.ascontiguousarray(pixels.transpose(1, 2, 0)[..., ::-1])
@@ -140,7 +160,7 @@ def _picture(spectrum: str, image: torch.Tensor, stamp_ns: int) -> Picture:
 
 def pictures(instants: int) -> Iterator[Picture]:
     """Everything the recording holds, in order."""
-    scene = sample_scene(SEED, "test", condition="day", length_m=230.0)
+    scene = sample_scene(SEED, "test", condition="day", length_m=230.0, floating=False)
     scene = dataclasses.replace(scene, ego_speed_mps=9.0)
     rng = np.random.default_rng(SEED)
     frozen: torch.Tensor | None = None
@@ -157,7 +177,9 @@ def pictures(instants: int) -> Iterator[Picture]:
         yield _picture("rgb", image, stamp)
         if not _within(time_s, NIR_MISSING_S):
             nir = render(scene, "nir", time_s).images["nir"]
-            yield _picture("nir", _wipe(nir, sweep - 0.05) if 0.0 <= sweep < 1.0 else nir, stamp + int(rng.integers(0, 1_500_000)))
+            yield _picture(
+                "nir", _wipe(nir, sweep - 0.05) if 0.0 <= sweep < 1.0 else nir, stamp + int(rng.integers(0, 1_500_000))
+            )
         late = THERMAL_LATE_NS + int(rng.integers(-1_000_000, 1_000_000))
         thermal = render(scene, "thermal", time_s + late / 1e9).images["thermal"]
         if _within(time_s, THERMAL_FROZEN_S):
@@ -204,7 +226,9 @@ def write(folder: Path, instants: int = INSTANTS) -> None:
                 if topic not in connections:
                     connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)
             data = cv2.imencode(picture.extension, picture.pixels, picture.parameters)[1].ravel()
-            image = TYPES.types[IMAGE](header=_header(picture.stamp_ns, picture.frame_id), format=picture.format, data=data)
+            image = TYPES.types[IMAGE](
+                header=_header(picture.stamp_ns, picture.frame_id), format=picture.format, data=data
+            )
             writer.write(connections[info_topic], picture.stamp_ns, TYPES.serialize_cdr(_camera_info(picture), INFO))
             writer.write(connections[picture.topic], picture.stamp_ns, TYPES.serialize_cdr(image, IMAGE))
     rig().save(bag / "rig.yaml")

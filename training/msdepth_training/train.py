@@ -39,7 +39,9 @@ def make_batch(samples: Samples, index: Tensor, reference: Tensor) -> Batch:
     view_from_reference = torch.linalg.inv(pose) @ pose[rows, reference].unsqueeze(1)
     depth = samples.depth_m[index].float()
     depth = torch.where(depth >= 1e4, torch.inf, depth)
-    return Batch(samples.views(index), depth, samples.k[index], view_from_reference, reference, torch.ones(len(index), 3))
+    return Batch(
+        samples.views(index), depth, samples.k[index], view_from_reference, reference, torch.ones(len(index), 3)
+    )
 
 
 class Trainer:
@@ -51,7 +53,9 @@ class Trainer:
         # channels last: a sixth faster on the CPU, and what tensor cores want
         self.network = MsDepth(config.network).to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
         self.step = 0
         self.total_steps = sum(s.steps for s in config.stages)
         self.seconds = 0.0
@@ -109,10 +113,16 @@ class Trainer:
             group["lr"] = self.learning_rate(self.step)
         self.network.train()
         rows = torch.arange(batch.reference.shape[0], device=self.device)
-        out = self.network(batch.images, batch.k, batch.view_from_reference, batch.k[rows, batch.reference], batch.present)
+        out = self.network(
+            batch.images, batch.k, batch.view_from_reference, batch.k[rows, batch.reference], batch.present
+        )
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.step)
         terms = objective(
-            out, batch, max_m=self.config.network.max_m, alignment_weight=self.config.alignment_weight, generator=generator
+            out,
+            batch,
+            max_m=self.config.network.max_m,
+            alignment_weight=self.config.alignment_weight,
+            generator=generator,
         )
         self.optimiser.zero_grad(set_to_none=True)
         terms["total"].backward()
@@ -152,10 +162,15 @@ class Trainer:
         return True
 
     def _stage(self, samples: Samples, stage: Stage, end: int, deadline: float) -> bool:
-        log = (self.run / "log.jsonl")
+        log = self.run / "log.jsonl"
         self.run.mkdir(parents=True, exist_ok=True)
         clock, smooth = time.monotonic(), {}
-        with tqdm(total=end, initial=self.step, desc=f"train {stage.height}x{stage.width}", unit="step", mininterval=5) as bar, log.open("a") as file:
+        with (
+            tqdm(
+                total=end, initial=self.step, desc=f"train {stage.height}x{stage.width}", unit="step", mininterval=5
+            ) as bar,
+            log.open("a") as file,
+        ):
             for batch in self.batches(samples, stage, self.step, end):
                 terms = self.update(batch)
                 smooth = {k: 0.98 * smooth.get(k, v) + 0.02 * v for k, v in terms.items()}

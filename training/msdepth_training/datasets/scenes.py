@@ -36,7 +36,10 @@ class SceneSet:
 
     def shard_path(self, folder: Path, index: int) -> Path:
         """File of one shard; the name says all that decides its content."""
-        return folder / f"{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}_{self.first_seed + index * SHARD:06d}.pt"
+        return (
+            folder
+            / f"{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}_{self.first_seed + index * SHARD:06d}.pt"
+        )
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
     for _ in range(scenes.frames):
         frame = render_frame(scene, rig, time_s=time_s)
         thermal = normalise("thermal", frame.images["thermal"][0].numpy().astype(np.uint16))[:1]
-        images = torch.cat((frame.images["rgb"], frame.images["nir"], torch.from_numpy((thermal * 255.0).round().astype(np.uint8))))
+        images = torch.cat(
+            (frame.images["rgb"], frame.images["nir"], torch.from_numpy((thermal * 255.0).round().astype(np.uint8)))
+        )
         rows.append(
             {
                 "images": images,
@@ -95,7 +100,9 @@ def _render_shard(job: tuple[SceneSet, Path, int]) -> int:
     path = scenes.shard_path(folder, index)
     if not path.exists():
         first, count = index * SHARD, min(SHARD, scenes.sequences - index * SHARD)
-        rows = [row for seed in range(first, first + count) for row in render_sequence(scenes, scenes.first_seed + seed)]
+        rows = [
+            row for seed in range(first, first + count) for row in render_sequence(scenes, scenes.first_seed + seed)
+        ]
         stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
         part = path.with_suffix(f".{os.getpid()}.part")
         torch.save(stacked, part)
@@ -132,9 +139,10 @@ def load_set(scenes: SceneSet, folder: Path) -> Samples:
     for index in range(math.ceil(scenes.sequences / SHARD)):
         path = scenes.shard_path(folder, index)
         if not path.exists():
-            raise TrainingError(f"{path} is missing; render the set first with msdepth_training.datasets.scenes.render_set")
+            raise TrainingError(
+                f"{path} is missing; render the set first with msdepth_training.datasets.scenes.render_set"
+            )
         parts.append(torch.load(path, weights_only=True))
     joined = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
     index = torch.arange(len(joined["condition"]))
     return Samples(**joined, previous=torch.where(index % scenes.frames > 0, index - 1, index))
-

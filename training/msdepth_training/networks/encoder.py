@@ -67,7 +67,9 @@ class Encoder(nn.Module):
             nn.Sequential(Downsample(i, o), *(ResidualBlock(o) for _ in range(n)))
             for i, o, n in zip(inputs, levels, blocks, strict=True)
         )
-        self.lateral = nn.ModuleList(conv_bn(deep, shallow, relu=False) for shallow, deep in zip(levels[:-1], levels[1:], strict=True))
+        self.lateral = nn.ModuleList(
+            conv_bn(deep, shallow, relu=False) for shallow, deep in zip(levels[:-1], levels[1:], strict=True)
+        )
         self.smooth = nn.ModuleList((nn.Identity(), *(ResidualBlock(c) for c in levels[1:-1])))
         self.evidence = nn.Sequential(conv_bn(levels[1], 32), nn.Conv2d(32, 2, 1))
 

@@ -92,7 +92,10 @@ class MsDepth(nn.Module):
         levels, fused, widths = config.channels[1:], config.fused, config.decoder
         self.encoder = Encoder(config.channels, config.blocks)
         self.fusions = nn.ModuleDict(
-            {str(s): SetFusion(i, o, 2 if s == 8 else 0) for s, i, o in zip((8, 16, 32), levels[1:], fused[1:], strict=True)}
+            {
+                str(s): SetFusion(i, o, 2 if s == 8 else 0)
+                for s, i, o in zip((8, 16, 32), levels[1:], fused[1:], strict=True)
+            }
         )
         self.finest = nn.Conv2d(levels[0], fused[0], 1)
         self.sweeps = nn.ModuleDict(
@@ -112,7 +115,12 @@ class MsDepth(nn.Module):
         self.upsampling = nn.Conv2d(widths[0], 9 * 4, 1)
 
     def forward(
-        self, images: Tensor, intrinsics: Tensor, view_from_reference: Tensor, reference_intrinsics: Tensor, present: Tensor | None = None
+        self,
+        images: Tensor,
+        intrinsics: Tensor,
+        view_from_reference: Tensor,
+        reference_intrinsics: Tensor,
+        present: Tensor | None = None,
     ) -> NetworkOutput:
         """Fuse.
 
@@ -135,7 +143,9 @@ class MsDepth(nn.Module):
         coarse: dict[int, Tensor] = {}
         descriptors: dict[int, Tensor] = {}
         for stride in (32, 16, 8, 4):
-            views, maps = self._at_level(stride, height, width, intrinsics, view_from_reference, reference_intrinsics, present)
+            views, maps = self._at_level(
+                stride, height, width, intrinsics, view_from_reference, reference_intrinsics, present
+            )
             if stride != 32:
                 log_depth = upsample(log_depth)
             extra: list[Tensor] = []
@@ -166,7 +176,13 @@ class MsDepth(nn.Module):
 
     @staticmethod
     def _at_level(
-        stride: int, height: int, width: int, k: Tensor, view_from_reference: Tensor, reference_k: Tensor, present: Tensor
+        stride: int,
+        height: int,
+        width: int,
+        k: Tensor,
+        view_from_reference: Tensor,
+        reference_k: Tensor,
+        present: Tensor,
     ) -> tuple[Views, Tensor]:
         """Geometry at one level, and the reference camera's maps [B, 4, h, w]."""
         half = 0.5 * (1.0 - 1.0 / stride)
@@ -198,7 +214,13 @@ class MsDepth(nn.Module):
         size = log_depth.shape[-2:]
         seen = warped.seen[..., 0].unflatten(2, size)
         own_says = to_maps(torch.cat((mean, spread), dim=-1), *size)
-        return to_maps(rows, *size), weights[..., 0].unflatten(2, size), scale[..., 0].unflatten(2, size), seen, own_says
+        return (
+            to_maps(rows, *size),
+            weights[..., 0].unflatten(2, size),
+            scale[..., 0].unflatten(2, size),
+            seen,
+            own_says,
+        )
 
     def _fuse_finest(self, features: Tensor, weights: Tensor, log_depth: Tensor, views: Views) -> Tensor:
         """Stride 4: the views are weighed as at stride 8, which saves a third of the fusion's time."""

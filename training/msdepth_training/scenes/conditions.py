@@ -66,6 +66,8 @@ def sample_conditions(rng: np.random.Generator, condition: str) -> Conditions:
         air_k=float(rng.uniform(268, 303)),
         sky_cooling_k=float(rng.uniform(4, 20)) if overcast else float(rng.uniform(20, 60)),
         clouds=1.0 if overcast else float(rng.uniform(0.0, 0.6)),
-        thermal_contrast=float(rng.uniform(0.06, 0.35)) if condition == "rain" else float(np.exp(rng.uniform(math.log(0.12), 0.0))),
+        thermal_contrast=float(rng.uniform(0.06, 0.35))
+        if condition == "rain"
+        else float(np.exp(rng.uniform(math.log(0.12), 0.0))),
         active_nir=float(rng.uniform(0.3, 1.0)) if rng.random() < 0.5 else 0.0,
     )

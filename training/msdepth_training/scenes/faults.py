@@ -41,7 +41,9 @@ def wiper(image: Tensor, *, angle: float, half_share: float, pivot_share: float)
     """
     _, height, width = image.shape
     pivot_u, pivot_v = width * pivot_share, height * 1.3
-    v, u = torch.meshgrid(torch.arange(height, device=image.device), torch.arange(width, device=image.device), indexing="ij")
+    v, u = torch.meshgrid(
+        torch.arange(height, device=image.device), torch.arange(width, device=image.device), indexing="ij"
+    )
     across = (u - pivot_u) * math.cos(angle) + (v - pivot_v) * math.sin(angle)
     half = height * half_share
     cover = ((half - across.abs()) / (0.2 * half)).clamp(0.0, 1.0)
@@ -50,17 +52,26 @@ def wiper(image: Tensor, *, angle: float, half_share: float, pivot_share: float)
 
 def random_wiper(image: Tensor, rng: np.random.Generator) -> Tensor:
     """The wiper somewhere on its way across [C, h, w]."""
-    return wiper(image, angle=float(rng.uniform(-1.3, 1.3)), half_share=float(rng.uniform(0.03, 0.12)), pivot_share=float(rng.uniform(0.2, 0.8)))
+    return wiper(
+        image,
+        angle=float(rng.uniform(-1.3, 1.3)),
+        half_share=float(rng.uniform(0.03, 0.12)),
+        pivot_share=float(rng.uniform(0.2, 0.8)),
+    )
 
 
 def dirt(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Blobs of mud on the glass over [C, h, w], with soft edges."""
     _, height, width = image.shape
-    v, u = torch.meshgrid(torch.arange(height, device=image.device), torch.arange(width, device=image.device), indexing="ij")
+    v, u = torch.meshgrid(
+        torch.arange(height, device=image.device), torch.arange(width, device=image.device), indexing="ij"
+    )
     out = image
     for _ in range(int(rng.integers(3, 12))):
         radius = height * float(rng.uniform(0.04, 0.2))
-        distance = torch.hypot(u - float(rng.uniform(0, width)), (v - float(rng.uniform(0, height))).double()).to(image.dtype)
+        distance = torch.hypot(u - float(rng.uniform(0, width)), (v - float(rng.uniform(0, height))).double()).to(
+            image.dtype
+        )
         cover = (1.4 - distance / radius).clamp(0.0, 1.0) * float(rng.uniform(0.5, 1.0))
         out = out * (1.0 - cover) + float(rng.uniform(0.05, 0.35)) * cover
     return out

@@ -73,12 +73,26 @@ def facade(rng: np.random.Generator) -> Material:
 
 def car_paint(rng: np.random.Generator) -> Material:
     """Any colour; the near infrared hardly knows which."""
-    return Material(_tint(rng, 0.04, 0.7, 0.6), float(rng.uniform(0.1, 0.7)), float(rng.uniform(0.8, 0.93)), 10.0, float(rng.uniform(-1, 6)), (0.05, 0.05, 0.4))
+    return Material(
+        _tint(rng, 0.04, 0.7, 0.6),
+        float(rng.uniform(0.1, 0.7)),
+        float(rng.uniform(0.8, 0.93)),
+        10.0,
+        float(rng.uniform(-1, 6)),
+        (0.05, 0.05, 0.4),
+    )
 
 
 def cloth(rng: np.random.Generator) -> Material:
     """Fabric on a person: bright in the near infrared whatever the dye, warmed by the body."""
-    return Material(_tint(rng, 0.04, 0.5, 0.7), float(rng.uniform(0.35, 0.75)), 0.96, 4.0, float(rng.uniform(4, 12)), (0.2, 0.15, 1.0))
+    return Material(
+        _tint(rng, 0.04, 0.5, 0.7),
+        float(rng.uniform(0.35, 0.75)),
+        0.96,
+        4.0,
+        float(rng.uniform(4, 12)),
+        (0.2, 0.15, 1.0),
+    )
 
 
 def anything(rng: np.random.Generator) -> Material:

@@ -91,7 +91,9 @@ def _screen_rectangles(corners: Tensor, height: int, width: int) -> list[tuple[i
 def box_corners(instances: Instances, time_s: float) -> Tensor:
     """Corners of every thing's bounding box at a time, [P - GROUND_ZONES, 8, 3], world frame, metres."""
     n = instances.kind.shape[0] - GROUND_ZONES
-    signs = torch.tensor([[i, j, k] for i in (-1.0, 1.0) for j in (-1.0, 1.0) for k in (-1.0, 1.0)], device=instances.half_m.device)
+    signs = torch.tensor(
+        [[i, j, k] for i in (-1.0, 1.0) for j in (-1.0, 1.0) for k in (-1.0, 1.0)], device=instances.half_m.device
+    )
     local = signs[None] * instances.half_m[:n, None]
     c, s = instances.yaw_rad[:n, None].cos(), instances.yaw_rad[:n, None].sin()
     x, z = c * local[..., 0] + s * local[..., 2], -s * local[..., 0] + c * local[..., 2]
@@ -100,7 +102,14 @@ def box_corners(instances: Instances, time_s: float) -> Tensor:
 
 
 def cast(
-    instances: Instances, origin: Vector, direction: Vector, projected_corners: Tensor, leaf_texture: Tensor, *, time_s: float, ground: bool = True
+    instances: Instances,
+    origin: Vector,
+    direction: Vector,
+    projected_corners: Tensor,
+    leaf_texture: Tensor,
+    *,
+    time_s: float,
+    ground: bool = True,
 ) -> Hits:
     """Cast a bundle of rays.
 
@@ -118,11 +127,17 @@ def cast(
     """
     shape = torch.broadcast_shapes(*(t.shape for t in (*origin, *direction)))
     device = direction[0].device
-    nearest, instance = torch.full(shape, torch.inf, device=device), torch.full(shape, -1, dtype=torch.long, device=device)
+    nearest, instance = (
+        torch.full(shape, torch.inf, device=device),
+        torch.full(shape, -1, dtype=torch.long, device=device),
+    )
     if ground:
         t = -origin[1] / direction[1].clamp(min=1e-9)
         on_ground = (direction[1] > 1e-6) & (t > NEAR_M) & (t < 2000.0)
-        nearest, instance = torch.where(on_ground, t, nearest).expand(shape).clone(), torch.where(on_ground, -2, instance).expand(shape).clone()
+        nearest, instance = (
+            torch.where(on_ground, t, nearest).expand(shape).clone(),
+            torch.where(on_ground, -2, instance).expand(shape).clone(),
+        )
     kinds, halves, yaws = instances.kind.tolist(), instances.half_m.tolist(), instances.yaw_rad.tolist()
     cutouts = instances.cutout.tolist()
     centres = (instances.centre_m + time_s * instances.velocity_mps).tolist()

@@ -54,7 +54,9 @@ def _shadow_map(scene: Scene, leaf: Tensor, ego_z: float, time_s: float) -> tupl
     corners = raycast.box_corners(scene.instances, time_s) @ axes.T
     corners = torch.stack(((corners[..., 0] - a[0]), (corners[..., 1] - b[0]), corners[..., 2] - start), dim=-1)
     corners[..., :2] *= SHADOW_SIZE / SHADOW_SPAN_M
-    hits = raycast.cast(scene.instances, tuple(origin.unbind(-1)), tuple(forward.unbind()), corners, leaf, time_s=time_s, ground=False)
+    hits = raycast.cast(
+        scene.instances, tuple(origin.unbind(-1)), tuple(forward.unbind()), corners, leaf, time_s=time_s, ground=False
+    )
     frame = torch.cat((axes, torch.stack((a[0], b[0], start))[:, None]), dim=1)
     return hits.distance, frame
 
@@ -71,7 +73,14 @@ def _sunlit(shadow: tuple[Tensor, Tensor] | None, s: shading.Surface) -> Tensor:
     return torch.where(inside & (local[2] > first + 0.35), 0.0, 1.0)
 
 
-def render_frame(scene: Scene, rig: SceneRig, *, time_s: float, device: torch.device | None = None, spectra: tuple[str, ...] | None = None) -> Frame:
+def render_frame(
+    scene: Scene,
+    rig: SceneRig,
+    *,
+    time_s: float,
+    device: torch.device | None = None,
+    spectra: tuple[str, ...] | None = None,
+) -> Frame:
     """Render every camera of a rig.
 
     Args:
@@ -90,7 +99,11 @@ def render_frame(scene: Scene, rig: SceneRig, *, time_s: float, device: torch.de
     leaf = textures[LEAF_TEXTURE]
     world_from_vehicle = _world_from_vehicle(scene, time_s).to(device)
     ego_z = float(world_from_vehicle[2, 3])
-    shadow = _shadow_map(scene, leaf, ego_z, time_s) if scene.conditions.sun_share * scene.conditions.daylight > 0.02 else None
+    shadow = (
+        _shadow_map(scene, leaf, ego_z, time_s)
+        if scene.conditions.sun_share * scene.conditions.daylight > 0.02
+        else None
+    )
     corners = raycast.box_corners(scene.instances, time_s)
     rng = np.random.default_rng([scene.seed, 11])
     characters = {s: sensors.sample_noise(rng) for s in rig.k}
@@ -101,16 +114,29 @@ def render_frame(scene: Scene, rig: SceneRig, *, time_s: float, device: torch.de
         frame_seed = int(abs(time_s) * 1000) + 7919 * (scene.seed % 100_003)
         if spectrum == "thermal":
             apparent = shading.emitted(scene, s, textures, lit, time_s=time_s)
-            images[spectrum] = sensors.thermal_camera(apparent, characters[spectrum], scene.conditions, frame_seed=frame_seed)
+            images[spectrum] = sensors.thermal_camera(
+                apparent, characters[spectrum], scene.conditions, frame_seed=frame_seed
+            )
         else:
-            radiance = shading.reflected(scene, s, textures, lit, world_from_vehicle[:3, 2], band=spectrum, time_s=time_s)
-            images[spectrum] = sensors.visible_camera(radiance, characters[spectrum], scene.conditions, frame_seed=frame_seed)
+            radiance = shading.reflected(
+                scene, s, textures, lit, world_from_vehicle[:3, 2], band=spectrum, time_s=time_s
+            )
+            images[spectrum] = sensors.visible_camera(
+                radiance, characters[spectrum], scene.conditions, frame_seed=frame_seed
+            )
         depths[spectrum] = s.depth_m
     return Frame(images, depths, rig, time_s)
 
 
 def _visible(
-    scene: Scene, rig: SceneRig, spectrum: str, world_from_camera: Tensor, corners: Tensor, textures: Tensor, shadow: tuple[Tensor, Tensor] | None, time_s: float
+    scene: Scene,
+    rig: SceneRig,
+    spectrum: str,
+    world_from_camera: Tensor,
+    corners: Tensor,
+    textures: Tensor,
+    shadow: tuple[Tensor, Tensor] | None,
+    time_s: float,
 ) -> tuple[shading.Surface, Tensor]:
     """Visible surfaces of one camera and where the sun reaches them."""
     k = rig.k[spectrum].to(world_from_camera.device)
@@ -120,7 +146,9 @@ def _visible(
     camera_from_world = torch.linalg.inv(world_from_camera)
     seen = corners @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
     z = seen[..., 2].clamp(min=1e-3)
-    projected = torch.stack((k[0, 0] * seen[..., 0] / z + k[0, 2], k[1, 1] * seen[..., 1] / z + k[1, 2], seen[..., 2]), dim=-1)
+    projected = torch.stack(
+        (k[0, 0] * seen[..., 0] / z + k[0, 2], k[1, 1] * seen[..., 1] / z + k[1, 2], seen[..., 2]), dim=-1
+    )
     hits = raycast.cast(scene.instances, origin, direction, projected, textures[LEAF_TEXTURE], time_s=time_s)
     s = shading.surface(scene, hits, origin, direction, textures, time_s=time_s, pixel_rad=1.0 / float(k[0, 0]))
     return s, _sunlit(shadow, s)

@@ -66,11 +66,17 @@ def sample_rig(rng: np.random.Generator, height: int, width: int, *, jitter: flo
         cx, cy = cx + jitter * rng.normal(0.0, 0.03) * w, cy + jitter * rng.normal(0.0, 0.05) * h
         h = int(round(h * (1.0 + jitter * rng.uniform(-0.1, 0.3))))
         matrix = np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])
-        k[spectrum] = torch.tensor(CameraModel(spectrum, w, h, matrix, "none", ()).view_map(width, height).intrinsics, dtype=torch.float32)
+        k[spectrum] = torch.tensor(
+            CameraModel(spectrum, w, h, matrix, "none", ()).view_map(width, height).intrinsics, dtype=torch.float32
+        )
         spread = 0.0 if spectrum == "rgb" else jitter
         vehicle_from_camera = np.eye(4)
         # a positive angle about x lifts the optical axis (y points down)
-        vehicle_from_camera[:3, :3] = body @ rotation(MS2_PITCH_RAD[spectrum] + spread * rng.normal(0, 0.02), spread * rng.normal(0, 0.015), spread * rng.normal(0, 0.008))
+        vehicle_from_camera[:3, :3] = body @ rotation(
+            MS2_PITCH_RAD[spectrum] + spread * rng.normal(0, 0.02),
+            spread * rng.normal(0, 0.015),
+            spread * rng.normal(0, 0.008),
+        )
         centre = np.array(MS2_CENTRE_M[spectrum]) + spread * rng.normal(0, 0.08, 3) * (1.0, 1.0, 1.5)
         vehicle_from_camera[:3, 3] = body @ centre + (0.0, -mount, 0.0)
         poses[spectrum] = torch.tensor(vehicle_from_camera, dtype=torch.float32)

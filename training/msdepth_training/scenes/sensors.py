@@ -55,10 +55,15 @@ def _drops(rng: np.random.Generator, height: int, width: int, rain: float) -> Te
     """[h, w] in [0, 1]: where drops on the windshield blur the image."""
     mask = np.zeros((height, width), np.float32)
     v, u = np.mgrid[0:height, 0:width]
-    for _ in range(int(rain * rng.uniform(5, 40) )):
+    for _ in range(int(rain * rng.uniform(5, 40))):
         radius = rng.uniform(0.01, 0.045) * height
         cu, cv = rng.uniform(0, width), rng.uniform(0, height)
-        top, bottom, left, right = int(max(cv - 3 * radius, 0)), int(cv + 3 * radius) + 1, int(max(cu - 3 * radius, 0)), int(cu + 3 * radius) + 1
+        top, bottom, left, right = (
+            int(max(cv - 3 * radius, 0)),
+            int(cv + 3 * radius) + 1,
+            int(max(cu - 3 * radius, 0)),
+            int(cu + 3 * radius) + 1,
+        )
         part = np.hypot((u - cu)[top:bottom, left:right], (v - cv)[top:bottom, left:right] / rng.uniform(1.0, 1.6))
         mask[top:bottom, left:right] = np.maximum(mask[top:bottom, left:right], np.clip(1.5 - part / radius, 0, 1))
     return torch.from_numpy(mask)
@@ -112,7 +117,10 @@ def thermal_camera(apparent_k: Tensor, noise: SensorNoise, conditions: Condition
     image = blur(apparent_k, 0.5 + noise.blur_px)
     netd_k = character.uniform(0.03, 0.08)
     _, height, width = image.shape
-    pattern = _noise((1, 1, width), noise.pattern_seed % 2**31, image.device) * 0.04 + _noise((1, height, width), noise.pattern_seed // 2, image.device) * 0.03
+    pattern = (
+        _noise((1, 1, width), noise.pattern_seed % 2**31, image.device) * 0.04
+        + _noise((1, height, width), noise.pattern_seed // 2, image.device) * 0.03
+    )
     image = image + pattern + netd_k * _noise(image.shape, int(rng.integers(2**31)), image.device)
     counts = COUNTS_AT_AIR + COUNTS_PER_K * (image - conditions.air_k) + character.uniform(-300, 300)
     return counts.round().clamp(0, 16383).to(torch.int32)

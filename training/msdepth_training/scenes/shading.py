@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from msdepth_training.scenes.conditions import Conditions
 from msdepth_training.scenes.raycast import Hits
 from msdepth_training.scenes.textures import SIZE, look_up
 from msdepth_training.scenes.world import BOX, GROUND_ZONES, Scene
@@ -44,16 +43,20 @@ class Surface(NamedTuple):
 def _ground_zone(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
     """0 asphalt, 1 marking, 2 pavement, 3 verge, 4 field."""
     aside = (x - scene.road_centre_m).abs() - scene.road_half_width_m
-    zone = torch.where(aside < 0, 0, torch.where(aside < scene.pavement_m, 2, torch.where(aside < scene.pavement_m + 4, 3, 4)))
+    zone = torch.where(
+        aside < 0, 0, torch.where(aside < scene.pavement_m, 2, torch.where(aside < scene.pavement_m + 4, 3, 4))
+    )
     across = (x - scene.road_centre_m) / scene.lane_m
     offset = 0.0 if round(2 * scene.road_half_width_m / scene.lane_m) % 2 == 0 else 0.5
     line = ((across + offset) - torch.round(across + offset)).abs() * scene.lane_m < 0.07
     dashed = torch.remainder(z, 8.0) < 3.5
-    edge = ((aside + 0.3).abs() < 0.07)
+    edge = (aside + 0.3).abs() < 0.07
     return torch.where((aside < -0.6) & line & dashed | (aside < 0) & edge, 1, zone)
 
 
-def _normal_and_uv(scene: Scene, instance: Tensor, point: Vector, time_s: float) -> tuple[Vector, Tensor, Tensor, Tensor]:
+def _normal_and_uv(
+    scene: Scene, instance: Tensor, point: Vector, time_s: float
+) -> tuple[Vector, Tensor, Tensor, Tensor]:
     """Outward normal and surface coordinates in metres of every hit point; also whether it lies on a thing's side."""
     t = scene.instances
     c, s = t.yaw_rad.cos()[instance], t.yaw_rad.sin()[instance]
@@ -77,7 +80,9 @@ def _normal_and_uv(scene: Scene, instance: Tensor, point: Vector, time_s: float)
     return world, u, v, is_box & (face != 1)
 
 
-def surface(scene: Scene, hits: Hits, origin: Vector, direction: Vector, textures: Tensor, *, time_s: float, pixel_rad: float) -> Surface:
+def surface(
+    scene: Scene, hits: Hits, origin: Vector, direction: Vector, textures: Tensor, *, time_s: float, pixel_rad: float
+) -> Surface:
     """Everything about the visible surfaces that does not depend on the band.
 
     Args:
@@ -109,12 +114,19 @@ def surface(scene: Scene, hits: Hits, origin: Vector, direction: Vector, texture
     distance = torch.where(sky, torch.full_like(reach, 1e4), reach * length)
     facing = sum(a * b for a, b in zip(normal, direction, strict=True)).abs() / length
     footprint = distance * pixel_rad / facing.clamp(min=0.15)
-    fine = look_up(textures, layer, u * texels + seed, v * texels, nearest=True) * (1.0 / (footprint * texels)).clamp(max=1.0)
+    fine = look_up(textures, layer, u * texels + seed, v * texels, nearest=True) * (1.0 / (footprint * texels)).clamp(
+        max=1.0
+    )
     coarse = look_up(textures, layer, u * texels / 9 + 3 * seed, v * texels / 9 + seed)
     coarse = coarse * (4.0 / (footprint * texels / 9)).clamp(max=1.0)
     period = scene.instances.windows[instance].clamp(min=0.1)
     iu, iv = u / period, v / period
-    window = (scene.instances.windows[instance] > 0) & side & ((iu - iu.floor() - 0.5).abs() < 0.28) & ((iv - iv.floor() - 0.5).abs() < 0.32)
+    window = (
+        (scene.instances.windows[instance] > 0)
+        & side
+        & ((iu - iu.floor() - 0.5).abs() < 0.28)
+        & ((iv - iv.floor() - 0.5).abs() < 0.32)
+    )
     hashed = torch.remainder(torch.sin(iu.floor() * 12.9898 + iv.floor() * 78.233 + instance * 3.7) * 43758.5453, 1.0)
     view = tuple(d / length for d in direction)
     return Surface(
@@ -158,7 +170,9 @@ def _clouds(textures: Tensor, s: Surface, time_s: float) -> Tensor:
     return (0.5 + 0.35 * noise).clamp(0.0, 1.0) * (1.0 - torch.exp(-12 * height))
 
 
-def reflected(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, forward: Tensor, *, band: str, time_s: float) -> Tensor:
+def reflected(
+    scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, forward: Tensor, *, band: str, time_s: float
+) -> Tensor:
     """Radiance in the RGB or NIR band.
 
     Args:
@@ -190,9 +204,15 @@ def reflected(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, forwar
     ambient = (1.0 - c.sun_share) * (0.6 - 0.4 * s.normal[1]) * (0.6 if nir and c.clouds < 1.0 else 1.0)
     dark = max(0.0, 1.0 - 4.0 * c.daylight)
     lamps = dark * (_lamps(scene, s) + _headlights(s, forward)) * (0.35 if nir else 1.0)
-    own = c.active_nir * 40.0 * dark * (-_dot(s.normal, s.view)).clamp(min=0.0) / (s.distance_m**2 + 25.0) if nir else 0.0
+    own = (
+        c.active_nir * 40.0 * dark * (-_dot(s.normal, s.view)).clamp(min=0.0) / (s.distance_m**2 + 25.0) if nir else 0.0
+    )
     light = c.daylight * (sun * 1.3 + ambient) + 0.0006 + lamps + own
-    mirrored = torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m)) * c.daylight * sky.mean(dim=0)
+    mirrored = (
+        torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m))
+        * c.daylight
+        * sky.mean(dim=0)
+    )
     glow = t.emission[s.instance] * (1.0 if dark else 0.3) + 0.12 * dark * s.lit_window
     radiance = albedo * light + mirrored + glow * (0.5 if nir else 1.0)
     sky = c.daylight * sky + 0.0008
@@ -218,14 +238,21 @@ def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_
     t, c = scene.instances, scene.conditions
     warmth = 0.35 + 0.65 * (0.4 + 0.6 * sunlit) * _dot(s.normal, c.sun_direction).clamp(min=0.0)
     history = c.daylight * (0.25 + c.sun_share) + 0.12 * (1.0 - c.daylight)
-    temperature = t.sun_gain_k[s.instance] * warmth * history + t.contrast[s.instance][..., 2] * s.texture + t.offset_k[s.instance]
+    temperature = (
+        t.sun_gain_k[s.instance] * warmth * history
+        + t.contrast[s.instance][..., 2] * s.texture
+        + t.offset_k[s.instance]
+    )
     temperature = temperature * c.thermal_contrast
     temperature = torch.where(s.glass, torch.full_like(temperature, -1.0) + 4.0 * s.lit_window, temperature)
     # what a surface mirrors: the sky above, the surroundings (at air temperature) beside and below
     cold_up = -c.sky_cooling_k * (0.5 - 0.5 * s.normal[1]).clamp(0.0, 1.0)
     emissivity = torch.where(s.glass, torch.full_like(temperature, 0.88), t.emissivity[s.instance])
     apparent = emissivity * temperature + (1.0 - emissivity) * cold_up
-    sky = -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6 + 6.0 * (1.0 - c.clouds) * _clouds(textures, s, time_s) * c.clouds
+    sky = (
+        -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6
+        + 6.0 * (1.0 - c.clouds) * _clouds(textures, s, time_s) * c.clouds
+    )
     sigma = c.extinction_per_m * c.thermal_extinction_share
     sky = torch.where(s.sky, sky, apparent)
     mixed = torch.where(s.sky, sky * math.exp(-sigma * 1500.0), _fogged(apparent, s, sigma, 0.0))

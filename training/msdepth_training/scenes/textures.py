@@ -18,7 +18,9 @@ TRAIN_LAYERS = tuple(range(12))
 TEST_LAYERS = tuple(range(12, 18))
 
 
-def _octaves(rng: np.random.Generator, falloff: float, stretch: tuple[float, float] = (1.0, 1.0)) -> NDArray[np.float64]:
+def _octaves(
+    rng: np.random.Generator, falloff: float, stretch: tuple[float, float] = (1.0, 1.0)
+) -> NDArray[np.float64]:
     """Periodic noise with power spectrum f^-falloff, unit deviation."""
     fy = np.fft.fftfreq(SIZE)[:, None] * SIZE * stretch[0]
     fx = np.fft.fftfreq(SIZE)[None, :] * SIZE * stretch[1]

@@ -109,25 +109,43 @@ class Builder:
     def instances(self) -> Instances:
         """Everything collected, as tensors."""
         names = self.rows[0].keys()
-        columns = {n: torch.tensor([r[n] for r in self.rows], dtype=torch.long if n in ("kind", "layer") else torch.float32) for n in names}
+        columns = {
+            n: torch.tensor([r[n] for r in self.rows], dtype=torch.long if n in ("kind", "layer") else torch.float32)
+            for n in names
+        }
         return Instances(**columns)
 
 
 def _car(b: Builder, x: float, z: float, *, velocity: float, heading: float) -> None:
     rng, paint = b.rng, materials.car_paint(b.rng)
     truck = rng.random() < (0.4 if b.layers == TEST_LAYERS else 0.12)
-    w, h, length = (1.2, rng.uniform(1.2, 1.7), rng.uniform(3.0, 5.5)) if truck else (rng.uniform(0.8, 0.98), rng.uniform(0.35, 0.5), rng.uniform(1.8, 2.5))
+    w, h, length = (
+        (1.2, rng.uniform(1.2, 1.7), rng.uniform(3.0, 5.5))
+        if truck
+        else (rng.uniform(0.8, 0.98), rng.uniform(0.35, 0.5), rng.uniform(1.8, 2.5))
+    )
     v, lift = (0.0, 0.0, velocity), 0.32
     b.add(BOX, (x, -lift - h, z), (w, h, length), paint, yaw=heading, velocity=v)
     roof = -lift - 2 * h
     if not truck:
         cabin = rng.uniform(0.26, 0.4)
-        b.add(BOX, (x, roof - cabin, z + rng.uniform(-0.4, 0.1)), (0.86 * w, cabin, 0.5 * length), materials.GLASS, yaw=heading, velocity=v)
+        b.add(
+            BOX,
+            (x, roof - cabin, z + rng.uniform(-0.4, 0.1)),
+            (0.86 * w, cabin, 0.5 * length),
+            materials.GLASS,
+            yaw=heading,
+            velocity=v,
+        )
         b.add(BOX, (x, roof - 2 * cabin - 0.03, z), (0.8 * w, 0.04, 0.42 * length), paint, yaw=heading, velocity=v)
     for side in (-1, 1):
         for end in (-1, 1):
             dz = end * 0.62 * length
-            centre = (x + side * 0.9 * w * math.cos(heading) + dz * math.sin(heading), -0.31, z + dz * math.cos(heading) - side * 0.9 * w * math.sin(heading))
+            centre = (
+                x + side * 0.9 * w * math.cos(heading) + dz * math.sin(heading),
+                -0.31,
+                z + dz * math.cos(heading) - side * 0.9 * w * math.sin(heading),
+            )
             b.add(ELLIPSOID, centre, (0.14, 0.32, 0.32), materials.RUBBER, yaw=heading, velocity=v)
         lamp = (x + side * 0.75 * w, -lift - 1.3 * h, z - length - 0.01)
         b.add(BOX, lamp, (0.12, 0.07, 0.03), materials.GLASS._replace(rgb=(0.5, 0.05, 0.04)), velocity=v, emission=0.25)
@@ -144,18 +162,37 @@ def _person(b: Builder, x: float, z: float) -> None:
 
 def _tree(b: Builder, x: float, z: float) -> None:
     rng, height, crown = b.rng, b.rng.uniform(3, 11), b.rng.uniform(1.0, 3.0)
-    b.add(CYLINDER, (x, -0.5 * height, z), (rng.uniform(0.1, 0.3), 0.5 * height, rng.uniform(0.1, 0.3)), vary(rng, materials.BARK))
+    b.add(
+        CYLINDER,
+        (x, -0.5 * height, z),
+        (rng.uniform(0.1, 0.3), 0.5 * height, rng.uniform(0.1, 0.3)),
+        vary(rng, materials.BARK),
+    )
     leaf = vary(rng, materials.FOLIAGE)
     for _ in range(rng.integers(2, 5)):
         centre = (x + rng.normal(0, 0.5 * crown), -height + rng.normal(0, 0.4 * crown), z + rng.normal(0, 0.5 * crown))
         half = tuple(crown * rng.uniform(0.6, 1.1, 3))
-        b.add(ELLIPSOID, centre, half, vary(rng, leaf), cutout=float(rng.uniform(0.15, 0.5)), texels_per_m=float(rng.uniform(20, 60)))
+        b.add(
+            ELLIPSOID,
+            centre,
+            half,
+            vary(rng, leaf),
+            cutout=float(rng.uniform(0.15, 0.5)),
+            texels_per_m=float(rng.uniform(20, 60)),
+        )
 
 
 def _bush(b: Builder, x: float, z: float) -> None:
     size = b.rng.uniform(0.4, 1.5)
     half = (size * b.rng.uniform(0.7, 2.0), size, size * b.rng.uniform(0.7, 2.5))
-    b.add(ELLIPSOID, (x, -0.7 * size, z), half, vary(b.rng, materials.FOLIAGE), cutout=float(b.rng.uniform(0.05, 0.3)), texels_per_m=40.0)
+    b.add(
+        ELLIPSOID,
+        (x, -0.7 * size, z),
+        half,
+        vary(b.rng, materials.FOLIAGE),
+        cutout=float(b.rng.uniform(0.05, 0.3)),
+        texels_per_m=40.0,
+    )
 
 
 def _pole(b: Builder, x: float, z: float) -> None:
@@ -165,14 +202,27 @@ def _pole(b: Builder, x: float, z: float) -> None:
     b.add(CYLINDER, (x, -0.5 * height, z), (radius, 0.5 * height, radius), material)
     if rng.random() < 0.5:
         sign = materials.anything(rng)._replace(emissivity=float(rng.uniform(0.3, 0.9)))
-        b.add(BOX, (x, -0.85 * height, z - 0.1), (rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.6), 0.03), sign, yaw=float(rng.normal(0, 0.2)))
+        b.add(
+            BOX,
+            (x, -0.85 * height, z - 0.1),
+            (rng.uniform(0.2, 0.9), rng.uniform(0.2, 0.6), 0.03),
+            sign,
+            yaw=float(rng.normal(0, 0.2)),
+        )
 
 
 def _building(b: Builder, x: float, z: float, side: int) -> float:
     rng = b.rng
     depth, width, height = rng.uniform(3, 8), rng.uniform(4, 14), rng.uniform(2, 12)
     windows = float(rng.uniform(1.8, 4.0)) if rng.random() < 0.8 else 0.0
-    b.add(BOX, (x + side * depth, -height, z + width), (depth, height, width), materials.facade(rng), yaw=float(rng.normal(0, 0.03)), windows=windows)
+    b.add(
+        BOX,
+        (x + side * depth, -height, z + width),
+        (depth, height, width),
+        materials.facade(rng),
+        yaw=float(rng.normal(0, 0.03)),
+        windows=windows,
+    )
     return float(2 * width + rng.choice([0.0, rng.uniform(0.5, 8)]))
 
 
@@ -182,7 +232,14 @@ def _floating(b: Builder) -> None:
     size = tuple(z * rng.uniform(0.02, 0.12, 3))
     centre = (float(rng.normal(0, 0.35 * z)), float(rng.uniform(-0.35 * z - 1.5, -size[1])), z)
     kinds = [BOX, ELLIPSOID, CYLINDER]
-    b.add(kinds[int(rng.integers(3))], centre, size, materials.anything(rng), yaw=float(rng.uniform(0, math.pi)), cutout=float(rng.choice([0.0, 0.0, 0.3])))
+    b.add(
+        kinds[int(rng.integers(3))],
+        centre,
+        size,
+        materials.anything(rng),
+        yaw=float(rng.uniform(0, math.pi)),
+        cutout=float(rng.choice([0.0, 0.0, 0.3])),
+    )
 
 
 def _street(b: Builder, road_half: float, centre: float, pavement: float, length_m: float) -> None:
@@ -200,7 +257,9 @@ def _street(b: Builder, road_half: float, centre: float, pavement: float, length
                 z += rng.uniform(3, 14)
         share = length_m / 130.0
         for _ in range(int(share * rng.integers(2, 7))):
-            (_tree if rng.random() < 0.6 else _bush)(b, kerb + side * rng.uniform(0.8, pavement + 3), rng.uniform(3, 80 * share))
+            (_tree if rng.random() < 0.6 else _bush)(
+                b, kerb + side * rng.uniform(0.8, pavement + 3), rng.uniform(3, 80 * share)
+            )
         for _ in range(int(share * rng.integers(2, 6))):
             _pole(b, kerb + side * rng.uniform(0.3, 1.2), rng.uniform(4, 70 * share))
         for _ in range(int(share * rng.integers(0, 4))):
@@ -209,7 +268,7 @@ def _street(b: Builder, road_half: float, centre: float, pavement: float, length
             _person(b, kerb + side * rng.uniform(0.3, 2.5), rng.uniform(4, 40 * share))
 
 
-def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 130.0) -> Scene:
+def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True) -> Scene:
     """Draw one street.
 
     Args:
@@ -217,6 +276,7 @@ def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 1
         split: seeds of different splits never meet, and test scenes use texture families of their own.
         condition: day, night, rain or fog.
         length_m: how far the street goes on.
+        floating: whether random objects float about; they teach geometry, but no street has them.
 
     Returns:
         The scene, on the CPU.
@@ -236,13 +296,19 @@ def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 1
     for _ in range(rng.integers(0, 5)):
         lane_x = (int(rng.integers(lanes)) - 0.5 * (lanes - 1)) * lane
         z = float(np.exp(rng.uniform(math.log(9 if abs(lane_x - ego_x) < 1 else 5), math.log(80))))
-        _car(b, lane_x + rng.normal(0, 0.15), z, velocity=float(rng.uniform(-12, 14)), heading=float(rng.normal(0, 0.02)))
-    for _ in range(rng.integers(0, 7)):
+        _car(
+            b, lane_x + rng.normal(0, 0.15), z, velocity=float(rng.uniform(-12, 14)), heading=float(rng.normal(0, 0.02))
+        )
+    for _ in range(rng.integers(0, 7) if floating else 0):
         _floating(b)
     verge = materials.GRASS if rng.random() < 0.6 else materials.SOIL
     for zone in (materials.ASPHALT, materials.MARKING, materials.PAVEMENT, verge, materials.GRASS):
         b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vary(rng, zone))
-    lamps = [[s * (half + 0.5), -6.0, z] for z in np.arange(rng.uniform(0, 20), 100 * length_m / 130.0, rng.uniform(18, 35)) for s in (-1, 1)][: int(rng.choice([0, 2, 6, 8]))]
+    lamps = [
+        [s * (half + 0.5), -6.0, z]
+        for z in np.arange(rng.uniform(0, 20), 100 * length_m / 130.0, rng.uniform(18, 35))
+        for s in (-1, 1)
+    ][: int(rng.choice([0, 2, 6, 8]))]
     return Scene(
         seed=seed, split=split, instances=b.instances(), conditions=drawn, road_centre_m=0.0, road_half_width_m=float(half),
         pavement_m=float(pavement), lane_m=float(lane), lamps_m=torch.tensor(lamps, dtype=torch.float32).view(-1, 3),

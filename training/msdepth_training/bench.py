@@ -1,0 +1,146 @@
+"""`make bench`: speed and accuracy of the shipped model, in one file of numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+
+from msdepth_training.datasets.scenes import SceneSet, load_set, render_set
+from msdepth_training.evaluate import OnnxPredictor, RowPrior, Score, score_row_prior, score_rows
+from msdepth_training.export import ContractModel, example_inputs
+from msdepth_training.networks import MsDepth
+
+PRIOR_SEED = 500_000
+"""First seed of the training-split scenes that the row prior is fitted on."""
+REPEATS = 60
+EAGER_REPEATS = 25
+
+
+def _median_ms(call: Callable[[], object], repeats: int) -> float:
+    """Median of single calls after three unmeasured ones, milliseconds."""
+    for _ in range(3):
+        call()
+    spent = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        spent.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(spent)
+
+
+def measure_speed(path: Path, height: int, width: int, *, threads: int) -> dict[str, Any]:
+    """ONNX Runtime for N = 1, 2, 3, and the same network in eager PyTorch for N = 3, in turn in this process.
+
+    The eager network has the architecture and the contract's outputs; its weights, which do not change the time, are random.
+    """
+    torch.set_num_threads(threads)
+    predictor = OnnxPredictor(path, threads=threads)
+    eager = ContractModel(MsDepth()).eval()
+    inputs = {n: example_inputs(n, height, width) for n in (1, 2, 3)}
+    model_ms = {f"n{n}": _median_ms(lambda n=n: predictor(*inputs[n]), REPEATS) for n in (1, 2, 3)}
+
+    def run_eager() -> object:
+        with torch.no_grad():
+            return eager(*inputs[3])
+
+    eager_ms = _median_ms(run_eager, EAGER_REPEATS)
+    return {"model_ms": model_ms, "eager_ms": {"n3": eager_ms}, "eager_over_ort": eager_ms / model_ms["n3"]}
+
+
+def measure_accuracy(path: Path, height: int, width: int, *, scenes: int, data: Path, workers: int) -> dict[str, Any]:
+    """Unscaled AbsRel on test scenes, each condition equally often, and of the row prior."""
+    test = SceneSet("test", 0, scenes, height, width, frames=1)
+    prior = SceneSet("train", PRIOR_SEED, scenes, height, width, frames=1)
+    for part in (test, prior):
+        render_set(part, data, workers=workers)
+    samples = load_set(test, data)
+    rows = score_rows(samples, OnnxPredictor(path))
+    fitted = RowPrior(load_set(prior, data).depth_m[:, 0].float().numpy())
+    named = {name: _abs_rel(scores) for name, scores in rows.items()}
+    main = ("fused", "rgb", "nir", "thermal")
+    return {
+        "abs_rel": {**{n: named[n]["all"] for n in main}, "row_prior": score_row_prior(fitted, samples)},
+        "abs_rel_own_frame": {
+            "rgb": named["rgb"]["all"],
+            "nir": named["nir_own_frame"]["all"],
+            "thermal": named["thermal_own_frame"]["all"],
+        },
+        "abs_rel_without": {s: named[f"without_{s}"]["all"] for s in ("rgb", "nir", "thermal")},
+        "abs_rel_by_condition": named,
+        "ece": {name: scores["all"].ece for name, scores in rows.items()},
+        "test_scenes": len(samples),
+    }
+
+
+def _abs_rel(scores: dict[str, Score]) -> dict[str, float]:
+    return {condition: s.metrics.abs_rel for condition, s in scores.items()}
+
+
+def verdicts(result: dict[str, Any]) -> list[tuple[str, float, str, bool]]:
+    """Each bar of the first release: what, measured, bar, met."""
+    a = result["abs_rel"]
+    best = min(a["rgb"], a["nir"], a["thermal"])
+    best_own = min(result["abs_rel_own_frame"].values())
+    without = max(result["abs_rel_without"].values()) / a["fused"]
+    n3, ratio = result["model_ms"]["n3"], result["eager_over_ort"]
+    return [
+        ("model, N = 3, ms", n3, "<= 40", n3 <= 40),
+        ("eager PyTorch over ONNX Runtime", ratio, ">= 3", ratio >= 3),
+        ("fused over best single spectrum, RGB frame", a["fused"] / best, "<= 0.85", a["fused"] / best <= 0.85),
+        (
+            "fused over best single spectrum, own frames",
+            a["fused"] / best_own,
+            "<= 0.85",
+            a["fused"] / best_own <= 0.85,
+        ),
+        ("fused over row prior", a["fused"] / a["row_prior"], "<= 0.4", a["fused"] / a["row_prior"] <= 0.4),
+        ("worst camera missing over all three", without, "<= 1.3", without <= 1.3),
+    ]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Measure the shipped model's speed and accuracy.")
+    parser.add_argument("--out", type=Path, default=Path("out/bench"))
+    parser.add_argument("--model", type=Path, default=Path("models/tiny.onnx"))
+    parser.add_argument("--scenes", type=int, default=120, help="test scenes, a multiple of the four conditions")
+    parser.add_argument("--data", type=Path, default=Path("out/scenes"))
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    facts = {p.key: p.value for p in onnx.load(str(arguments.model), load_external_data=False).metadata_props}
+    height, width = int(facts["height"]), int(facts["width"])
+    result: dict[str, Any] = {
+        "model": f"{facts['name']} {facts['version']}",
+        "machine": platform.processor() or platform.machine(),
+        "threads": arguments.threads,
+    }
+    result |= measure_speed(arguments.model, height, width, threads=arguments.threads)
+    result |= measure_accuracy(
+        arguments.model, height, width, scenes=arguments.scenes, data=arguments.data, workers=os.cpu_count() or 1
+    )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "bench.json").write_text(json.dumps(result, indent=2) + "\n")
+    for what, measured, bar, met in verdicts(result):
+        print(f"{'met   ' if met else 'MISSED'}  {what:<46} {measured:8.3f}  bar {bar}")
+    print(
+        json.dumps(
+            {k: result[k] for k in ("model_ms", "abs_rel", "abs_rel_own_frame", "abs_rel_without", "ece")}, indent=2
+        )
+    )
+    print(f"{arguments.out / 'bench.json'} is written")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+import numpy as np
+import torch
+
+from msdepth_training.augment import Batch, augment, break_view, flip, sample_present
+
+K = torch.tensor([[60.0, 0, 40.0], [0, 60.0, 20.0], [0, 0, 1.0]])
+
+
+def batch(size=2):
+    generator = torch.Generator().manual_seed(0)
+    pose = torch.eye(4).repeat(size, 3, 1, 1)
+    pose[..., :3, 3] = torch.randn(size, 3, 3, generator=generator)
+    images = torch.rand(size, 3, 3, 16, 32, generator=generator)
+    return Batch(
+        images,
+        torch.rand(size, 3, 16, 32, generator=generator),
+        K.repeat(size, 3, 1, 1),
+        pose,
+        torch.zeros(size, dtype=torch.long),
+        torch.ones(size, 3),
+    )
+
+
+def test_flipping_twice_changes_nothing():
+    original = batch()
+    twice = flip(flip(original))
+    for name in Batch._fields:
+        torch.testing.assert_close(getattr(twice, name), getattr(original, name))
+
+
+def test_a_flip_mirrors_the_principal_point_and_sideways_motion_only():
+    original, flipped = batch(), flip(batch())
+    assert (flipped.k[..., 0, 2] == 31 - 40.0).all()
+    expected = original.view_from_reference[..., :3, 3] * torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(flipped.view_from_reference[..., :3, 3], expected)
+
+
+def test_augmentation_depends_on_its_generator_alone():
+    a, b = (augment(batch(), batch().images, np.random.default_rng(5), fault_share=0.5) for _ in range(2))
+    assert torch.equal(a.images, b.images)
+    assert torch.equal(a.present, b.present)
+    assert not torch.equal(a.images, augment(batch(), batch().images, np.random.default_rng(6), fault_share=0.5).images)
+
+
+def test_at_least_one_view_is_always_present_and_each_is_sometimes_absent():
+    drawn = torch.tensor([sample_present(np.random.default_rng(i)) for i in range(200)])
+    assert drawn.sum(dim=1).min() >= 1
+    assert (drawn.mean(dim=0) < 0.95).all()
+    assert (drawn.sum(dim=1) == 3).float().mean() > 0.3
+
+
+def test_a_frozen_camera_shows_the_earlier_frame():
+    image, previous = torch.rand(3, 8, 8), torch.rand(3, 8, 8)
+    seen = [break_view(image, previous, "thermal", np.random.default_rng(i)) for i in range(40)]
+    assert any(torch.equal(s, previous) for s in seen)

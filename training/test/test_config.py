@@ -1,0 +1,43 @@
+import pytest
+
+from msdepth_training.cli import CONFIGS
+from msdepth_training.config import load_config
+from msdepth_training.errors import TrainingError
+
+
+def write(tmp_path, text):
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_configuration_loads_and_fits_the_time_allowed():
+    config = load_config(CONFIGS / "tiny.yaml")
+    assert config.stages[-1].height == 256
+    assert config.stages[-1].width == 640
+
+
+def test_values_and_defaults(tmp_path):
+    config = load_config(write(tmp_path, "name: a\nlearning_rate: 1\nnetwork: {descriptor: 4}\nstages: [{steps: 3}]\n"))
+    assert (config.name, config.learning_rate, config.network.descriptor, config.stages[0].steps) == ("a", 1.0, 4, 3)
+    assert config.network.max_m == 100.0
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("nam: a", "nam"),
+        ("stages: [{step: 3}]", r"stages\[0\]: unknown key step"),
+        ("seed: x", "seed"),
+        ("network: 3", "network"),
+        ("[", "cannot read"),
+    ],
+)
+def test_a_wrong_key_or_type_is_named(tmp_path, text, named):
+    with pytest.raises(TrainingError, match=named):
+        load_config(write(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(TrainingError, match=r"no\.yaml"):
+        load_config(tmp_path / "no.yaml")

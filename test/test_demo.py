@@ -215,7 +215,7 @@ def test_a_node_that_cannot_start_is_the_reason_given(sample: Path, tmp_path: Pa
     assert "broken.onnx" in errors
 
 
-def test_a_slow_player_is_not_needed_to_see_a_missing_model_card(sample: Path, tmp_path: Path) -> None:
+def test_a_model_without_its_card_is_the_reason_given(sample: Path, tmp_path: Path) -> None:
     copy = tmp_path / "tiny.onnx"
     shutil.copy(MODEL, copy)
     started = demo(tmp_path / "out", "--model", str(copy))

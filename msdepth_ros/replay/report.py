@@ -90,7 +90,8 @@ def render_report(run: Run) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     records = sorted(run.records, key=lambda record: record.stamp_ns)
-    period_ns = camera_period_ns((record.stamp_ns, "set") for record in records)
+    ticks = [instant.stamp_ns for instant in run.instants] or [record.stamp_ns for record in records]
+    period_ns = camera_period_ns((stamp_ns, "instant") for stamp_ns in ticks)
     unanswered = [
         instant.stamp_ns
         for instant in run.instants

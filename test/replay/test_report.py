@@ -129,6 +129,16 @@ def test_the_timeline_has_all_curves(page: str) -> None:
         assert text in plot
 
 
+def test_sparse_answers_are_shown_sparse() -> None:
+    records = [record(tick) for tick in (0, 5)]
+    instants = [Instant(tick * TICK_NS, SPECTRA) for tick in range(6)]
+    summary = summarise(records, instants, period_ns=TICK_NS, node=NodeReport())
+    plot = render_report(Run("sparse", summary, records, instants, []))
+    bars = re.findall(r'"base":\[([^]]*)\]', plot)
+    assert bars == ["0.0,0.5"] * 3
+    assert plot.count('"name":"instant without depth"') == 1
+
+
 def test_it_follows_the_reader_s_colour_scheme(page: str) -> None:
     assert "prefers-color-scheme: dark" in page
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from msdepth_ros.core.health import Level, SpectrumHealth, Verdict, judge_matching
+from msdepth_ros.core.stream import SpectrumCounts
 from msdepth_ros.core.synchronizer import SpectralSynchronizer
 from msdepth_ros.nodes.pipeline import Equipment, Pipeline
-from msdepth_ros.nodes.statistics import CameraCounters
 
 _PERIOD_S = 1.0
-_LOG_EVERY_S = 5.0
-_SILENT_AFTER_S = 1.0
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+
+
+class Task(NamedTuple):
+    """One status: its level, a sentence for people, and numbers for scripts."""
+
+    level: bytes
+    message: str
+    values: Mapping[str, Any] = {}
 
 
 class Diagnostics:
@@ -31,12 +38,12 @@ class Diagnostics:
 
     def __init__(self, node: Node, spectra: Iterable[str]) -> None:
         self._node = node
-        self._cameras = {spectrum: CameraCounters() for spectrum in spectra}
+        self._spectra = tuple(spectra)
         self._equipment: Equipment | None = None
         self._pipeline: Pipeline | None = None
         self._idle_reason = "not configured"
         self._seen: dict[str, int] = {}
-        self._logged: dict[str, float] = {}
+        self._matched: dict[str, SpectrumCounts] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(_PERIOD_S, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -46,9 +53,9 @@ class Diagnostics:
 
     def activated(self, pipeline: Pipeline) -> None:
         """The node subscribes."""
-        self._pipeline = pipeline
-        self._cameras = {spectrum: CameraCounters() for spectrum in self._cameras}
+        self._pipeline, self._idle_reason = pipeline, "inactive"
         self._seen.clear()
+        self._matched.clear()
 
     def deactivated(self) -> None:
         """The node does not subscribe any more."""
@@ -61,19 +68,6 @@ class Diagnostics:
     def refused(self, reason: str) -> None:
         """A transition failed."""
         self._idle_reason = reason
-
-    def accepted(self, spectrum: str) -> None:
-        """A usable image arrived."""
-        self._cameras[spectrum].accept(time.monotonic())
-
-    def rejected(self, spectrum: str, topic: str, reason: str) -> None:
-        """A message was dropped; the log repeats the same reason only now and then."""
-        text = f"{topic}: {reason}"
-        self._cameras[spectrum].reject(text)
-        now = time.monotonic()
-        if now - self._logged.get(topic, -_LOG_EVERY_S) >= _LOG_EVERY_S:
-            self._logged[topic] = now
-            self._node.get_logger().warning(f"dropped a message on {text}")
 
     def _publish(self) -> None:
         """Publishes all tasks; an error here must not end the node."""
@@ -88,17 +82,17 @@ class Diagnostics:
 
     def statuses(self) -> list[DiagnosticStatus]:
         """Returns every task's status now."""
-        tasks = {f"camera {spectrum}": self._camera(spectrum) for spectrum in self._cameras}
+        tasks = {f"camera {spectrum}": self._camera(spectrum) for spectrum in self._spectra}
         tasks["synchronizer"] = self._synchronizer()
         tasks["inference"] = self._inference()
         tasks["output"] = self._output()
         hardware = self._equipment.engine.info.name if self._equipment else ""
         return [
             DiagnosticStatus(
-                level=level, name=f"{self._node.get_name()}: {task}", message=message, hardware_id=hardware,
-                values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()],
+                level=task.level, name=f"{self._node.get_name()}: {name}", message=task.message, hardware_id=hardware,
+                values=[KeyValue(key=key, value=_text(value)) for key, value in task.values.items()],
             )
-            for task, (level, message, values) in tasks.items()
+            for name, task in tasks.items()
         ]  # fmt: skip
 
     def _more(self, name: str, count: int) -> int:
@@ -106,42 +100,39 @@ class Diagnostics:
         before, self._seen[name] = self._seen.get(name, 0), count
         return max(0, count - before)
 
-    def _camera(self, spectrum: str) -> tuple[bytes, str, Mapping[str, Any]]:
-        counters, pipeline = self._cameras[spectrum], self._pipeline
-        if pipeline is None:
-            return STALE, self._idle_reason, {}
-        camera = next(camera for camera in pipeline.inputs if camera.spectrum == spectrum)
-        now = time.monotonic()
-        values = {
-            "topic": camera.image_topic, "received": counters.received, "rejected": counters.rejected,
-            "last_rejection": counters.last_rejection, "rate_hz": counters.rate_hz(now), "age_s": counters.age_s(now),
-        }  # fmt: skip
-        if self._more(f"rejected {spectrum}", counters.rejected):
-            return WARN, counters.last_rejection, values
-        if counters.age_s(now) > _SILENT_AFTER_S:
-            publishers = camera.publisher_count()
-            why = f"{publishers} publishers: check the driver and its QoS" if publishers else "no publisher"
-            return ERROR, f"no image on {camera.image_topic} for {_SILENT_AFTER_S:g} s; {why}", values
-        return OK, "receiving", values
-
-    def _synchronizer(self) -> tuple[bytes, str, Mapping[str, Any]]:
+    def _camera(self, spectrum: str) -> Task:
         if self._pipeline is None or self._equipment is None:
-            return STALE, self._idle_reason, {}
-        values: dict[str, Any] = {
-            f"sets_{key}": count for key, count in self._equipment.statistics.sets_by_spectra().items()
-        }
-        matcher = self._pipeline.matcher
-        if isinstance(matcher, SpectralSynchronizer):
-            statistics = matcher.statistics
-            values.update(complete=statistics.complete, partial=statistics.partial, resets=statistics.resets)
-            for spectrum, counts in statistics.spectra.items():
-                values[f"images_dropped_{spectrum}"] = counts.dropped
-                values[f"skew_ms_{spectrum}"] = counts.skew_ns * 1e-6
-        return OK, "matching", values
+            return Task(STALE, self._idle_reason)
+        camera = next(camera for camera in self._pipeline.inputs if camera.spectrum == spectrum)
+        verdict, values = self._equipment.statistics.look(lambda health, now: _describe(health.spectra[spectrum], now))
+        message = verdict.message
+        if verdict.level in (Level.STALE, Level.ERROR) and not camera.publisher_count():
+            message = f"{camera.image_topic} has no publisher; start the driver, or remap the topic"
+        return Task(_level(verdict.level), message, {"topic": camera.image_topic, **values})
 
-    def _inference(self) -> tuple[bytes, str, Mapping[str, Any]]:
+    def _synchronizer(self) -> Task:
+        if self._pipeline is None or self._equipment is None:
+            return Task(STALE, self._idle_reason)
+        sets = self._equipment.statistics.sets_by_spectra()
+        values: dict[str, Any] = {f"sets_{spectra}": count for spectra, count in sets.items()}
+        matcher = self._pipeline.matcher
+        if not isinstance(matcher, SpectralSynchronizer):
+            return Task(OK, "matching by message_filters: only sets of all cameras", values)
+        statistics = matcher.statistics
+        values.update(complete=statistics.complete, partial=statistics.partial, resets=statistics.resets)
+        worst = Verdict(Level.OK, "matching")
+        for spectrum, counts in statistics.spectra.items():
+            values[f"images_dropped_{spectrum}"] = counts.dropped
+            values[f"skew_ms_{spectrum}"] = counts.skew_ns * 1e-6
+            verdict = judge_matching(spectrum, counts, self._matched.get(spectrum))
+            self._matched[spectrum] = replace(counts)
+            if Level.STALE != verdict.level > worst.level:  # a silent camera is the camera's matter
+                worst = Verdict(verdict.level, f"{spectrum}: {verdict.message}")
+        return Task(_level(worst.level), worst.message, values)
+
+    def _inference(self) -> Task:
         if self._equipment is None:
-            return ERROR, self._idle_reason, {}
+            return Task(ERROR, self._idle_reason)
         engine, statistics = self._equipment.engine, self._equipment.statistics
         dropped, errors = statistics.count("dropped"), statistics.count("errors")
         values = {
@@ -151,14 +142,14 @@ class Diagnostics:
             **{f"inference_ms_{name}": value for name, value in statistics.inference_ms().items()},
         }  # fmt: skip
         if self._more("errors", errors):
-            return ERROR, statistics.last_error, values
+            return Task(ERROR, statistics.last_error, values)
         if self._more("dropped", dropped):
-            return WARN, "slower than the cameras: older sets are dropped", values
-        return OK, "running" if self._pipeline else self._idle_reason, values
+            return Task(WARN, "slower than the cameras: older sets are dropped", values)
+        return Task(OK, "running" if self._pipeline else self._idle_reason, values)
 
-    def _output(self) -> tuple[bytes, str, Mapping[str, Any]]:
+    def _output(self) -> Task:
         if self._pipeline is None or self._equipment is None:
-            return STALE, self._idle_reason, {}
+            return Task(STALE, self._idle_reason)
         statistics, subscribers = self._equipment.statistics, self._equipment.outputs.subscribers()
         published = sum(statistics.sets_by_spectra().values())
         values = {
@@ -166,11 +157,25 @@ class Diagnostics:
             "frame_id": self._equipment.calibration.output_frame,
             **{f"latency_ms_{name}": value for name, value in statistics.latency_ms().items()},
         }  # fmt: skip
-        fresh = self._more("published", published)
-        values["rate_hz"] = fresh / _PERIOD_S
+        values["rate_hz"] = self._more("published", published) / _PERIOD_S
         if not subscribers:
-            return OK, "nobody subscribes: nothing is computed", values
-        return (OK, "publishing", values) if fresh else (WARN, "no depth in the last second", values)
+            return Task(OK, "nobody subscribes: nothing is computed", values)
+        verdict = statistics.look(lambda health, now: health.judge(now))
+        return Task(_level(verdict.level), verdict.message, values)
+
+
+def _describe(camera: SpectrumHealth, now_ns: int) -> tuple[Verdict, dict[str, Any]]:
+    """How a camera does, and its numbers."""
+    values = {
+        "received": camera.received, "rejected": camera.rejected, "last_rejection": camera.last_rejection,
+        "rate_hz": camera.rate_hz(now_ns), "age_s": camera.age_s(now_ns),
+    }  # fmt: skip
+    return camera.judge(now_ns), values
+
+
+def _level(level: Level) -> bytes:
+    """The level as the message has it."""
+    return bytes([level])
 
 
 def _text(value: Any) -> str:  # noqa: ANN401

@@ -85,7 +85,7 @@ class FusedDepthNode(LifecycleNode):
             calibration = Calibration(
                 reference=settings.reference, poses=poses, width=engine.info.width, height=engine.info.height
             )
-            return Equipment(engine, calibration, Outputs(self), Statistics())
+            return Equipment(engine, calibration, Outputs(self), Statistics(settings.spectra))
         except Exception:
             poses.close()
             raise
@@ -95,10 +95,7 @@ class FusedDepthNode(LifecycleNode):
         try:
             if self._equipment is None:
                 raise MsdepthError("not configured")
-            self._pipeline = Pipeline(
-                self, self._equipment, lambda: self._settings,
-                accept=self._diagnostics.accepted, reject=self._diagnostics.rejected,
-            )  # fmt: skip
+            self._pipeline = Pipeline(self, self._equipment, lambda: self._settings)
         except Exception as error:  # noqa: BLE001
             return self._refuse("activate", error)
         self._diagnostics.activated(self._pipeline)

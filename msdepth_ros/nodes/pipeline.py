@@ -26,6 +26,7 @@ from msdepth_ros.nodes.worker import NewestItemWorker
 
 _SOONEST_NS = 100_000
 _LATCHED_EVERY_S = 0.3
+_LOG_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -45,21 +46,12 @@ class Pipeline:
         node: to subscribe with.
         equipment: made by configure.
         settings: called for the present settings, some of which change while the node runs.
-        reject: called with spectrum, topic and reason for every message that is dropped.
-        accept: called with the spectrum of every usable image.
     """
 
-    def __init__(
-        self,
-        node: LifecycleNode,
-        equipment: Equipment,
-        settings: Callable[[], Settings],
-        *,
-        accept: Callable[[str], None],
-        reject: Callable[[str, str, str], None],
-    ) -> None:
+    def __init__(self, node: LifecycleNode, equipment: Equipment, settings: Callable[[], Settings]) -> None:
         self._node, self._equipment, self._settings = node, equipment, settings
-        self._accept, self._reject = accept, reject
+        self._logged_s: dict[str, float] = {}
+        equipment.statistics.restart_health()
         fixed = settings()
         self.matcher = make_matcher(fixed)
         self._worker = NewestItemWorker[FrameSet](
@@ -74,7 +66,7 @@ class Pipeline:
         self.inputs = [
             CameraInput(
                 node, spectrum, image_transport=fixed.image_transport, calibration=equipment.calibration,
-                deliver=self._on_frame, reject=functools.partial(reject, spectrum), guard=self._guard,
+                deliver=self._on_frame, reject=functools.partial(self._reject, spectrum), guard=self._guard,
             )
             for spectrum in fixed.spectra
         ]  # fmt: skip
@@ -109,7 +101,7 @@ class Pipeline:
             self._latched_timer.cancel()
 
     def _on_frame(self, spectrum: str, frame: Frame) -> None:
-        self._accept(spectrum)
+        self._equipment.statistics.accepted(spectrum)
         self._submit(self.matcher.add(spectrum, frame.stamp_ns, frame, time.monotonic_ns()))
 
     def _on_deadline(self) -> None:
@@ -155,14 +147,23 @@ class Pipeline:
         latency_ms = (self._node.get_clock().now().nanoseconds - newest_ns) * 1e-6
         statistics.published(frames, inference_ms=result.inference_ms, latency_ms=latency_ms)
 
+    def _reject(self, spectrum: str, topic: str, reason: str) -> None:
+        """Counts a message that is dropped; the log tells of each topic only now and then."""
+        text = f"{topic}: {reason}"
+        self._equipment.statistics.rejected(spectrum, text)
+        now_s = time.monotonic()
+        if now_s - self._logged_s.get(topic, -_LOG_EVERY_S) >= _LOG_EVERY_S:
+            self._logged_s[topic] = now_s
+            self._node.get_logger().warning(f"dropped a message on {text}")
+
     def _failed(self, error: Exception) -> None:
         """Reports what a callback or the inference raised; publishing into a closed context is no error."""
         if not self._node.context.ok():
             return
         if isinstance(error, MsdepthError):
             self._equipment.statistics.failed(str(error))
-            self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            self._node.get_logger().warning(str(error), throttle_duration_sec=_LOG_EVERY_S)
             return
         self._equipment.statistics.failed(f"{type(error).__name__}: {error}")
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        self._node.get_logger().error(trace, throttle_duration_sec=5.0)
+        self._node.get_logger().error(trace, throttle_duration_sec=_LOG_EVERY_S)

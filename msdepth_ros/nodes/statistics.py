@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 
+from msdepth_ros.core.health import Health
 from msdepth_ros.core.spectra import spectra_key
 
 _WINDOW = 300
-_RATE_WINDOW = 100
-_RATE_SPAN_S = 3.0
+
+ViewT = TypeVar("ViewT")
 
 
 class Percentiles:
@@ -35,14 +38,40 @@ class Percentiles:
 
 
 class Statistics:
-    """What happened since the node was configured. Safe to use from several threads."""
+    """What happened since the node was configured. Safe to use from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        spectra: the configured cameras.
+    """
+
+    def __init__(self, spectra: Iterable[str]) -> None:
         self._lock = threading.Lock()
+        self._spectra = tuple(spectra)
+        self._health = Health(self._spectra)
         self._inference_ms, self._latency_ms = Percentiles(), Percentiles()
         self._sets_by_spectra: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
         self._last_error = ""
+
+    def restart_health(self) -> None:
+        """Forgets what the cameras did before: the node was not listening."""
+        with self._lock:
+            self._health = Health(self._spectra)
+
+    def look(self, view: Callable[[Health, int], ViewT]) -> ViewT:
+        """Returns what a function makes of the health of the cameras and the present, steady nanoseconds."""
+        with self._lock:
+            return view(self._health, time.monotonic_ns())
+
+    def accepted(self, spectrum: str) -> None:
+        """Counts a usable image."""
+        with self._lock:
+            self._health.spectra[spectrum].accept(time.monotonic_ns())
+
+    def rejected(self, spectrum: str, reason: str) -> None:
+        """Counts a message that was dropped."""
+        with self._lock:
+            self._health.spectra[spectrum].reject(reason, time.monotonic_ns())
 
     def published(self, spectra: Iterable[str], *, inference_ms: float, latency_ms: float) -> None:
         """Counts a published set.
@@ -53,6 +82,7 @@ class Statistics:
             latency_ms: from the newest image's stamp to now.
         """
         with self._lock:
+            self._health.publish(time.monotonic_ns())
             self._sets_by_spectra[spectra_key(spectra)] += 1
             self._inference_ms.add(inference_ms)
             self._latency_ms.add(latency_ms)
@@ -70,6 +100,7 @@ class Statistics:
     def failed(self, reason: str) -> None:
         """Counts a set or callback that ended with an error."""
         with self._lock:
+            self._health.fail(reason)
             self._counts["errors"] += 1
             self._last_error = reason
 
@@ -97,36 +128,3 @@ class Statistics:
         with self._lock:
             return self._latency_ms.get()
 
-
-class CameraCounters:
-    """What arrived from one camera. Written from the executor and the inference thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._arrivals_s: deque[float] = deque(maxlen=_RATE_WINDOW)
-        self.received = 0
-        self.rejected = 0
-        self.last_rejection = ""
-
-    def accept(self, now_s: float) -> None:
-        """Counts a usable image."""
-        with self._lock:
-            self.received += 1
-            self._arrivals_s.append(now_s)
-
-    def reject(self, reason: str) -> None:
-        """Counts a message that was dropped."""
-        with self._lock:
-            self.rejected += 1
-            self.last_rejection = reason
-
-    def age_s(self, now_s: float) -> float:
-        """Seconds since the last usable image; infinite before the first."""
-        with self._lock:
-            return now_s - self._arrivals_s[-1] if self._arrivals_s else float("inf")
-
-    def rate_hz(self, now_s: float) -> float:
-        """Usable images per second lately."""
-        with self._lock:
-            recent = [arrival for arrival in self._arrivals_s if now_s - arrival < _RATE_SPAN_S]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0

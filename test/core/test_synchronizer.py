@@ -286,6 +286,12 @@ def test_every_reference_image_leaves_whatever_the_rates(
     assert len(used) >= count - 2
 
 
+def test_reference_images_in_quick_succession_each_begin_a_set() -> None:
+    sync = live_synchronizer()
+    departures = play(sync, camera("rgb", range(2)) + camera("rgb", [1], phase_ns=30 * MS))
+    assert [one.frame_set.stamp_ns - START for one in departures] == [0, PERIOD, PERIOD + 30 * MS]
+
+
 # Promises that hold for anything that arrives.
 
 wild_arrivals = st.lists(
@@ -381,6 +387,23 @@ def test_older_set_leaves_before_a_complete_newer_one() -> None:
     assert counted(sync, "nir")["late"] == before["late"] + 1
 
 
+def test_older_set_without_the_reference_leaves_too_if_it_is_of_another_instant() -> None:
+    sync = live_synchronizer(SynchronizerConfig(deadline_ns=400 * MS))
+    sync.add("nir", START, "n0", START)
+    for name in SPECTRA:
+        ready = sync.add(name, START + PERIOD, "1", START + PERIOD)
+    assert [(one.stamp_ns, one.spectra) for one in ready] == [(START, ("nir",)), (START + PERIOD, SPECTRA)]
+
+
+def test_image_joins_the_nearer_of_two_references() -> None:
+    sync = live_synchronizer(SynchronizerConfig(deadline_ns=400 * MS))
+    for tick in range(2):
+        sync.add("rgb", START + tick * 67 * MS, tick, START + 67 * MS)
+        sync.add("nir", START + tick * 67 * MS, tick, START + 67 * MS)
+    ready = sync.add("thermal", START + 40 * MS, 0, START + 67 * MS)
+    assert [(one.stamp_ns - START, one.spectra) for one in ready] == [(0, ("rgb", "nir")), (67 * MS, SPECTRA)]
+
+
 @given(st.sampled_from(SPECTRA), st.integers(0, 40 * MS), st.integers(1, 30 * MS))
 def test_image_after_its_set_left_is_late_and_makes_no_second_set(name: str, phase: int, wait: int) -> None:
     sync = live_synchronizer()
@@ -449,6 +472,24 @@ def test_backward_jump_with_few_cameras(alive: tuple[str, ...]) -> None:
     departures = play(sync, again)
     assert spectra_of(departures)[-4:] == [alive] * 4
     assert sync.statistics.resets == 1
+
+
+def test_backward_jump_while_the_reference_is_lost() -> None:
+    sync = SpectralSynchronizer(CONFIG)
+    play(sync, [one for name in SPECTRA for one in camera(name, range(20))])
+    pair = ("nir", "thermal")
+    again = [one for name in pair for one in camera(name, range(20, 25), clock_ns=-20 * PERIOD)]
+    departures = play(sync, again)
+    assert spectra_of(departures)[-4:] == [pair] * 4
+    assert departures[-4].frame_set.stamp_ns == START + PERIOD
+
+
+def test_one_delayed_reference_image_does_not_make_the_others_look_early() -> None:
+    sync = SpectralSynchronizer(CONFIG)
+    arrivals = camera("rgb", range(5)) + camera("rgb", [5], delay_ns=150 * MS) + camera("rgb", range(8, 10))
+    departures = play(sync, arrivals + camera("nir", range(10)) + camera("thermal", range(10)))
+    assert [one.frame_set.stamp_ns for one in departures] == [START + tick * PERIOD for tick in range(10)]
+    assert sync.statistics.spectra["nir"].ahead == 0
 
 
 def test_images_that_wait_across_a_jump_never_leave() -> None:

@@ -198,7 +198,7 @@ class SpectralSynchronizer:
             stream.seen_ns = arrival.received_ns
             stream.counts.surplus += 1
             return False
-        if self._is_late(spectrum, arrival.stamp_ns):
+        if self._is_late(arrival.stamp_ns):
             if self._was_worth_waiting(arrival):
                 stream.seen_ns = arrival.received_ns
             stream.counts.late += 1
@@ -218,12 +218,11 @@ class SpectralSynchronizer:
         limit_ns = self.config.reset_after_ns if period_ns is None else max(self.config.deadline_ns, period_ns)
         return arrival.stamp_ns - expected_ns > limit_ns
 
-    def _is_late(self, spectrum: str, stamp_ns: int) -> bool:
+    def _is_late(self, stamp_ns: int) -> bool:
         """Whether the image belongs to the set that left last, or to an older one."""
-        if self._last is None or stamp_ns <= self._last.stamp_ns:
-            return self._last is not None
-        begins_next = spectrum == self._pacemaker and spectrum in self._last.items
-        return not begins_next and self._is_same_instant(stamp_ns, self._last.stamp_ns)
+        if self._last is None:
+            return False
+        return stamp_ns <= self._last.stamp_ns or self._is_same_instant(stamp_ns, self._last.stamp_ns)
 
     def _is_same_instant(self, stamp_ns: int, other_ns: int) -> bool:
         """Whether two stamps are within tolerance and nearer than half the pacemaker's period."""

@@ -12,7 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from msdepth_ros.nodes.transport import profile_variable
+from msdepth_ros.nodes.transport import has_roomy_shared_memory, host_only_profile, profile_variable
 
 PACKAGE = "msdepth_ros"
 SPECTRA = ("rgb", "nir", "thermal")
@@ -98,10 +98,15 @@ def transport_settings(share: Path, transport: str) -> list[LaunchDescriptionEnt
     variable = profile_variable(os.environ)
     if own := os.environ.get(variable):
         return [LogInfo(msg=f"keeping {variable}={own}; its shared-memory segment must hold several images")]
-    settings = [SetEnvironmentVariable(variable, str(share / "config" / f"fastdds_{transport}.xml"))]
     if transport == "host_only":
-        settings.append(SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"))
-    return settings
+        return [
+            SetEnvironmentVariable(variable, str(host_only_profile())),
+            SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
+        ]
+    settings: list[LaunchDescriptionEntity] = []
+    if not has_roomy_shared_memory():
+        settings.append(LogInfo(msg="/dev/shm is small, images will be lost: start the container with --shm-size=1g"))
+    return [*settings, SetEnvironmentVariable(variable, str(share / "config" / "fastdds_vehicle.xml"))]
 
 
 def points(namespace: str, use_sim_time: bool) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,12 @@ from msdepth_ros.core.errors import MsdepthError
 
 PACKAGE = "msdepth_ros"
 HOST_ONLY_PROFILE = "config/fastdds_host_only.xml"
+HOST_ONLY_SMALL_PROFILE = "config/fastdds_host_only_small.xml"
 VEHICLE_PROFILE = "config/fastdds_vehicle.xml"
+
+SHARED_MEMORY = Path("/dev/shm")
+ROOMY_BYTES = 256 << 20
+"""Free shared memory from which on a few processes can have segments of 64 MiB each."""
 
 _FAST_DDS_2 = ("humble", "iron", "jazzy")
 
@@ -51,6 +57,22 @@ def profile_variable(env: Mapping[str, str]) -> str:
     return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
+def has_roomy_shared_memory() -> bool:
+    """Whether segments of 64 MiB fit. In a container that was given the usual 64 MiB in all, they do not.
+
+    Fast DDS then goes on without shared memory, and most images are lost.
+    """
+    try:
+        return shutil.disk_usage(SHARED_MEMORY).free >= ROOMY_BYTES
+    except OSError:
+        return False
+
+
+def host_only_profile() -> Path:
+    """The profile for this host only, with segments that fit into its shared memory."""
+    return share_path(HOST_ONLY_PROFILE if has_roomy_shared_memory() else HOST_ONLY_SMALL_PROFILE)
+
+
 def host_only_environment(domain_id: int | None = None, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment for a process that talks ROS 2 on this host only, over shared memory and loopback.
 
@@ -62,7 +84,7 @@ def host_only_environment(domain_id: int | None = None, base: Mapping[str, str] 
         A complete environment for ``subprocess.Popen(env=...)``.
     """
     env = dict(os.environ if base is None else base)
-    env[profile_variable(env)] = str(share_path(HOST_ONLY_PROFILE))
+    env[profile_variable(env)] = str(host_only_profile())
     env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     env["RMW_IMPLEMENTATION"] = "rmw_fastrtps_cpp"
     env.pop("ROS_LOCALHOST_ONLY", None)
@@ -82,8 +104,14 @@ def wheel_environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def prepare_process() -> None:
-    """Call first in every main() that uses rclpy: ament index for wheels, allocator settings for images."""
+    """Call first in every main() that uses rclpy: ament index for wheels, room for images in transport and allocator.
+
+    What the user set for Fast DDS is left alone.
+    """
     os.environ.update(wheel_environment(os.environ))
+    variable = profile_variable(os.environ)
+    if not {variable, "FASTDDS_BUILTIN_TRANSPORTS"} & set(os.environ) and has_roomy_shared_memory():
+        os.environ[variable] = str(share_path(VEHICLE_PROFILE))
     keep_big_blocks()
 
 

@@ -2,9 +2,10 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,13 @@ import pytest
 pytest.importorskip("launch.actions", reason="launch is not installed: it comes with a ROS 2 distribution")
 pytest.importorskip("launch_ros.actions", reason="launch_ros is not installed: it comes with a ROS 2 distribution")
 
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogInfo, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
@@ -131,8 +138,15 @@ def test_transport_settings_reach_the_node(
     monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE", raising=False)
     run(transport=transport)
     lines = (tmp_path / "lib" / "msdepth_ros" / "fused_depth.env").read_text().splitlines()
-    assert f"FASTDDS_DEFAULT_PROFILES_FILE={tmp_path}/share/msdepth_ros/config/fastdds_{transport}.xml" in lines
+    profiles = [Path(line.partition("=")[2]) for line in lines if line.startswith("FASTDDS_DEFAULT_PROFILES_FILE=")]
+    assert [path.name.removesuffix("_small.xml").removesuffix(".xml") for path in profiles] == [f"fastdds_{transport}"]
+    assert profiles[0].is_file()
     assert ("ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST" in lines) == local
+
+
+def test_too_little_shared_memory_is_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=64 << 20))
+    assert [type(one) for one in actions()] == [LogInfo, SetEnvironmentVariable, Node]
 
 
 def test_settings_of_the_user_win(monkeypatch: pytest.MonkeyPatch) -> None:

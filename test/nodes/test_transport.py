@@ -1,9 +1,12 @@
 """The settings that processes need for images to arrive."""
 
+import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,19 +26,54 @@ def number(root: ElementTree.Element, name: str) -> int:
     return int(str(element.text))
 
 
-@pytest.mark.parametrize("name", [transport.HOST_ONLY_PROFILE, transport.VEHICLE_PROFILE])
-def test_shared_memory_holds_images(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "segment_mib"),
+    [
+        (transport.HOST_ONLY_PROFILE, 64),
+        (transport.VEHICLE_PROFILE, 64),
+        (transport.HOST_ONLY_SMALL_PROFILE, 16),
+    ],
+)
+def test_shared_memory_holds_images(name: str, segment_mib: int) -> None:
     root = profile(name)
-    assert number(root, "segment_size") == 64 << 20
-    assert number(root, "maxMessageSize") == 16 << 20
+    assert number(root, "segment_size") == segment_mib << 20
+    assert number(root, "maxMessageSize") == min(16, segment_mib // 2) << 20
     participant = root.find(f".//{NAMESPACE}participant")
     assert participant is not None
     assert participant.get("is_default_profile") == "true"
 
 
-def test_host_only_profile_stays_on_loopback() -> None:
-    addresses = [element.text for element in profile(transport.HOST_ONLY_PROFILE).iter(f"{NAMESPACE}address")]
-    assert addresses == ["127.0.0.1"]
+@pytest.mark.parametrize("name", [transport.HOST_ONLY_PROFILE, transport.HOST_ONLY_SMALL_PROFILE])
+def test_host_only_profiles_stay_on_loopback(name: str) -> None:
+    assert [element.text for element in profile(name).iter(f"{NAMESPACE}address")] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(("free_mib", "small"), [(64, True), (1024, False)])
+def test_segments_fit_into_what_a_container_has(monkeypatch: pytest.MonkeyPatch, free_mib: int, small: bool) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free_mib << 20))
+    path = transport.host_only_environment(1, {})["FASTDDS_DEFAULT_PROFILES_FILE"]
+    assert path.endswith("fastdds_host_only_small.xml") == small
+
+
+@pytest.mark.parametrize(
+    ("set_by_user", "expected"),
+    [
+        ({}, "fastdds_vehicle.xml"),
+        ({"FASTDDS_DEFAULT_PROFILES_FILE": "/mine.xml"}, "mine.xml"),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA"}, ""),
+    ],
+)
+def test_a_process_gets_room_for_images_unless_the_user_has_settings(
+    monkeypatch: pytest.MonkeyPatch, set_by_user: dict[str, str], expected: str
+) -> None:
+    for variable in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS", "ROS_DISTRO"):
+        monkeypatch.setenv(variable, "")  # so that it is restored
+        monkeypatch.delenv(variable)
+    for variable, value in set_by_user.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1 << 40))
+    transport.prepare_process()
+    assert Path(os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE", "")).name == expected
 
 
 def test_host_only_environment_is_complete() -> None:

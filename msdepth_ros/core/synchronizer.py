@@ -198,7 +198,7 @@ class SpectralSynchronizer:
             stream.seen_ns = arrival.received_ns
             stream.counts.surplus += 1
             return False
-        if self._is_late(arrival.stamp_ns):
+        if self._is_late(stream, arrival.stamp_ns):
             if self._was_worth_waiting(arrival):
                 stream.seen_ns = arrival.received_ns
             stream.counts.late += 1
@@ -218,16 +218,17 @@ class SpectralSynchronizer:
         limit_ns = self.config.reset_after_ns if period_ns is None else max(self.config.deadline_ns, period_ns)
         return arrival.stamp_ns - expected_ns > limit_ns
 
-    def _is_late(self, stamp_ns: int) -> bool:
+    def _is_late(self, stream: Stream, stamp_ns: int) -> bool:
         """Whether the image belongs to the set that left last, or to an older one."""
         if self._last is None:
             return False
-        return stamp_ns <= self._last.stamp_ns or self._is_same_instant(stamp_ns, self._last.stamp_ns)
+        period_ns = self._period_ns() or stream.period_ns()
+        return stamp_ns <= self._last.stamp_ns or self._is_same_instant(stamp_ns, self._last.stamp_ns, period_ns)
 
-    def _is_same_instant(self, stamp_ns: int, other_ns: int) -> bool:
-        """Whether two stamps are within tolerance and nearer than half the pacemaker's period."""
-        distance_ns, period_ns = abs(stamp_ns - other_ns), self._period_ns()
-        return period_ns is not None and distance_ns <= self.config.tolerance_ns and 2 * distance_ns < period_ns
+    def _is_same_instant(self, stamp_ns: int, other_ns: int, period_ns: int | None) -> bool:
+        """Whether two stamps are within tolerance, and nearer than half a period where that is known."""
+        distance_ns = abs(stamp_ns - other_ns)
+        return distance_ns <= self.config.tolerance_ns and (period_ns is None or 2 * distance_ns < period_ns)
 
     def _was_worth_waiting(self, late: Item) -> bool:
         """Whether a late image would have made its set's deadline."""
@@ -291,6 +292,6 @@ class SpectralSynchronizer:
         return self._pacemaker not in candidate.items and any(
             self._pacemaker in later.items
             and candidate.items.keys() <= later.items.keys()
-            and self._is_same_instant(candidate.stamp_ns, later.stamp_ns)
+            and self._is_same_instant(candidate.stamp_ns, later.stamp_ns, self._period_ns())
             for later in following
         )

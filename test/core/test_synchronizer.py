@@ -212,6 +212,14 @@ def test_first_image_of_all_leaves_at_once() -> None:
     assert [one.spectra for one in sync.add("thermal", START, "t", START)] == [("thermal",)]
 
 
+@pytest.mark.parametrize("period", [PERIOD, 33 * MS])
+def test_start_gives_one_set_for_each_instant(period: int) -> None:
+    arrivals = camera("rgb", range(10), period_ns=period) + camera("nir", range(10), period_ns=period, phase_ns=MS)
+    arrivals += camera("thermal", range(10), period_ns=period, phase_ns=12 * MS)
+    departures = play(SpectralSynchronizer(CONFIG), arrivals)
+    assert spectra_of(departures) == [("rgb",)] + [SPECTRA] * 9
+
+
 @pytest.mark.parametrize("late", SPECTRA)
 def test_camera_late_by_30_ms_each_time_delays_by_30_ms_and_is_in_every_set(late: str) -> None:
     arrivals = [one for name in SPECTRA for one in camera(name, range(10), delay_ns=30 * MS if name == late else 0)]

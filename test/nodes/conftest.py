@@ -76,8 +76,8 @@ class Bench:
         self.rig_file = rig_file
         self._publishers: dict[tuple[str, str], Any] = {}
 
-    def start(self, *, begin: bool = True, **parameters: Any) -> Any:
-        """Makes the node; parameters are given with double underscores for dots."""
+    def start(self, *arguments: str, begin: bool = True, **parameters: Any) -> Any:
+        """Makes the node; arguments are those after --ros-args, parameters have double underscores for dots."""
         from rclpy.parameter import Parameter
 
         from msdepth_ros.nodes.node import FusedDepthNode
@@ -87,7 +87,7 @@ class Bench:
         values |= {"sync.deadline_s": 0.5, "sync.stale_after_s": 10.0}
         values |= {name.replace("__", "."): value for name, value in parameters.items()}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
-        self.node = FusedDepthNode(parameter_overrides=overrides)
+        self.node = FusedDepthNode(parameter_overrides=overrides, cli_args=["--ros-args", *arguments])
         self.executor.add_node(self.node)
         if begin:
             assert self.node.autostart()

@@ -6,13 +6,14 @@ from array import array
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdepth_ros[ros]' or source ROS 2")
 
 from rclpy.lifecycle import TransitionCallbackReturn
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.nodes.messages import image_to_array, stamp_to_ns
@@ -276,6 +277,34 @@ def test_a_camera_without_a_pose_is_left_out_and_named(
     assert image_to_array(outputs["confidence/rgb"])[0].any()
     assert not image_to_array(outputs["confidence/thermal"])[0].any()
     assert "no transform to thermal" in bench.status("camera thermal").values["last_rejection"]
+
+
+def test_compressed_images(bench: Any, messages: SimpleNamespace) -> None:
+    bench.start(image_transport="compressed")
+    bench.listen("depth/image")
+    pixels = image_to_array(messages.image("rgb", STAMP_NS))[0]
+    message = CompressedImage(format="bgr8; jpeg compressed bgr8")
+    message.header = messages.image("rgb", STAMP_NS).header
+    message.data = cv2.imencode(".jpg", pixels)[1].tobytes()
+    publisher = bench.publisher(CompressedImage, "/rgb/image/compressed")
+    bench.until(publisher.get_subscription_count)
+    bench.until(lambda: bench.peer.count_publishers("/fused_depth/depth/image"))
+    bench.spin(0.2)
+    publisher.publish(message)
+    bench.until(lambda: outputs_at(bench, STAMP_NS))
+    message.data = message.data[:200]
+    publisher.publish(message)
+    bench.until(lambda: bench.status("camera rgb").values["rejected"] == "1")
+    assert "/rgb/image/compressed: 200 bytes" in bench.status("camera rgb").values["last_rejection"]
+
+
+@pytest.mark.parametrize(("transport", "topic"), [("raw", "/cam/color"), ("compressed", "/cam/color/compressed")])
+def test_a_remapped_image_topic_holds_for_every_transport(bench: Any, transport: str, topic: str) -> None:
+    node = bench.start("-r", "rgb/image:=/cam/color", "-r", "__ns:=/front", image_transport=transport)
+    assert node.count_subscribers(topic) == 1
+    assert bench.status("camera rgb").values["topic"] == topic
+    assert bench.status("camera rgb").message == f"{topic} has no publisher; start the driver, or remap the topic"
+    assert bench.status("camera nir").values["topic"].startswith("/front/nir/image")
 
 
 def test_qos_can_be_overridden(bench: Any) -> None:

@@ -41,7 +41,7 @@ class Diagnostics:
         self._spectra = tuple(spectra)
         self._equipment: Equipment | None = None
         self._pipeline: Pipeline | None = None
-        self._idle_reason = "not configured"
+        self._idle_reason, self._refused = "not configured", False
         self._seen: dict[str, int] = {}
         self._matched: dict[str, SpectrumCounts] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -49,7 +49,7 @@ class Diagnostics:
 
     def configured(self, equipment: Equipment) -> None:
         """The node has a model."""
-        self._equipment, self._idle_reason = equipment, "inactive"
+        self._equipment, self._idle_reason, self._refused = equipment, "inactive", False
 
     def activated(self, pipeline: Pipeline) -> None:
         """The node subscribes."""
@@ -63,11 +63,11 @@ class Diagnostics:
 
     def cleaned_up(self) -> None:
         """The node has no model any more."""
-        self._equipment, self._idle_reason = None, "not configured"
+        self._equipment, self._idle_reason, self._refused = None, "not configured", False
 
     def refused(self, reason: str) -> None:
         """A transition failed."""
-        self._idle_reason = reason
+        self._idle_reason, self._refused = reason, True
 
     def _publish(self) -> None:
         """Publishes all tasks; an error here must not end the node."""
@@ -132,7 +132,7 @@ class Diagnostics:
 
     def _inference(self) -> Task:
         if self._equipment is None:
-            return Task(ERROR, self._idle_reason)
+            return Task(ERROR if self._refused else STALE, self._idle_reason)
         engine, statistics = self._equipment.engine, self._equipment.statistics
         dropped, errors = statistics.count("dropped"), statistics.count("errors")
         values = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -33,8 +34,11 @@ def spin(arguments: Sequence[str]) -> None:
             executor.spin()
         finally:
             node.destroy_node()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # how people and launch end a node
+    except ExternalShutdownException:
+        pass  # how launch ends a node
+    except Exception:
+        if rclpy.ok():  # else it was told to end while it was starting
+            raise
     finally:
         rclpy.try_shutdown()
 
@@ -42,12 +46,16 @@ def spin(arguments: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the node; returns the exit code."""
     try:
+        # Loading takes seconds: be as polite to who ends it then as rclpy is later.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         require_rclpy()
         prepare_process()
         spin(sys.argv if arguments is None else arguments)
     except MsdepthError as error:
         print(f"fused_depth: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        pass  # how people end a node
     return 0
 
 

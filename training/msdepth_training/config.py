@@ -23,6 +23,8 @@ class Stage:
     first_seed: int = 0
     batch: int = 4
     steps: int = 1000
+    shrink: int = 1
+    """Frames are rendered this many times larger and averaged down: several stages can share one set of scenes."""
 
 
 @dataclass(frozen=True)

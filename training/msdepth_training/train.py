@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from msdepth_training.augment import Batch, augment
 from msdepth_training.config import Stage, TrainConfig
-from msdepth_training.datasets.scenes import Samples, SceneSet, load_set, render_set
+from msdepth_training.datasets.scenes import Samples, SceneSet, load_set, render_set, shrink
 from msdepth_training.errors import TrainingError
 from msdepth_training.networks import MsDepth
 from msdepth_training.objective import objective
@@ -29,7 +29,9 @@ REFERENCE_SHARES = (0.6, 0.2, 0.2)
 
 def scene_set(stage: Stage) -> SceneSet:
     """The training scenes of a stage."""
-    return SceneSet("train", stage.first_seed, stage.sequences, stage.height, stage.width)
+    return SceneSet(
+        "train", stage.first_seed, stage.sequences, stage.height * stage.shrink, stage.width * stage.shrink
+    )
 
 
 def make_batch(samples: Samples, index: Tensor, reference: Tensor) -> Batch:
@@ -155,7 +157,7 @@ class Trainer:
             end = done_before + stage.steps
             if self.step < end:
                 render_set(scene_set(stage), self.data, workers=self.workers)
-                samples = load_set(scene_set(stage), self.data)
+                samples = shrink(load_set(scene_set(stage), self.data), stage.shrink)
                 if not self._stage(samples, stage, end, started + stop_after_s):
                     return False
             done_before = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from msdepth_ros.core.spectra import SPECTRA, normalise
 from msdepth_training.errors import TrainingError
+from msdepth_training.geometry import scale_intrinsics
 from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
 from msdepth_training.scenes.world import Split
 
@@ -146,3 +149,21 @@ def load_set(scenes: SceneSet, folder: Path) -> Samples:
     joined = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
     index = torch.arange(len(joined["condition"]))
     return Samples(**joined, previous=torch.where(index % scenes.frames > 0, index - 1, index))
+
+
+def shrink(samples: Samples, factor: int) -> Samples:
+    """Average images down by a whole factor; depth is picked, never averaged across an edge.
+
+    Args:
+        samples: frames of a size that the factor divides.
+        factor: 1 returns the samples themselves.
+
+    Returns:
+        Frames of height / factor x width / factor, intrinsics scaled along.
+    """
+    if factor == 1:
+        return samples
+    images = torch.cat([F.avg_pool2d(part.float(), factor).round().to(torch.uint8) for part in samples.images.split(64)])
+    depth_m = samples.depth_m[..., factor // 2 :: factor, factor // 2 :: factor].clone()
+    k = scale_intrinsics(samples.k, 1.0 / factor, 1.0 / factor)
+    return dataclasses.replace(samples, images=images, depth_m=depth_m, k=k)

@@ -12,6 +12,7 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.nodes.calibration import Calibration, FilePoses, PoseSource, TfPoses
 from msdepth_ros.nodes.diagnostics import Diagnostics
+from msdepth_ros.nodes.filters import make_matcher
 from msdepth_ros.nodes.parameters import Settings, declare_parameters, read_settings
 from msdepth_ros.nodes.pipeline import Equipment, Pipeline
 from msdepth_ros.nodes.publishers import Outputs
@@ -75,6 +76,7 @@ class FusedDepthNode(LifecycleNode):
         unknown = [spectrum for spectrum in settings.spectra if spectrum not in engine.info.spectra]
         if unknown:
             raise MsdepthError(f"model {path} does not know {unknown}; take them out of the parameter spectra")
+        make_matcher(settings)  # says now, not when activated, if a package is missing
         poses: PoseSource = (
             FilePoses(settings.calibration_file, settings.spectra)
             if settings.calibration_source == "file"

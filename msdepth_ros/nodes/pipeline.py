@@ -63,13 +63,21 @@ class Pipeline:
         self._timer.cancel()
         look = self._guard(self._look_for_latched_info)
         self._latched_timer = node.create_timer(_LATCHED_EVERY_S, look, clock=steady)
-        self.inputs = [
-            CameraInput(
-                node, spectrum, image_transport=fixed.image_transport, calibration=equipment.calibration,
-                deliver=self._on_frame, reject=functools.partial(self._reject, spectrum), guard=self._guard,
-            )
-            for spectrum in fixed.spectra
-        ]  # fmt: skip
+        self.inputs: list[CameraInput] = []
+        try:
+            self._subscribe(fixed)
+        except Exception:  # a QoS override that makes no sense
+            self.close()
+            raise
+
+    def _subscribe(self, settings: Settings) -> None:
+        for spectrum in settings.spectra:
+            camera = CameraInput(
+                self._node, spectrum, image_transport=settings.image_transport,
+                calibration=self._equipment.calibration, deliver=self._on_frame,
+                reject=functools.partial(self._reject, spectrum), guard=self._guard,
+            )  # fmt: skip
+            self.inputs.append(camera)
 
     def close(self) -> bool:
         """Stops everything.

@@ -1,6 +1,7 @@
 """The node on real ROS: lifecycle, what it publishes for which cameras, and what it does with bad input."""
 
 import importlib.util
+import threading
 import time
 from array import array
 from types import SimpleNamespace
@@ -401,6 +402,23 @@ def test_a_rig_that_lacks_a_camera_is_refused_by_name(bench: Any, tmp_path: Any)
     node = bench.start(begin=False, calibration__file=str(rig))
     assert node.trigger_configure() == FAILURE
     assert "lacks the camera thermal" in bench.status("inference").message
+
+
+@pytest.mark.skipif(importlib.util.find_spec("message_filters") is not None, reason="message_filters is installed")
+def test_a_policy_whose_package_is_missing_is_refused(bench: Any) -> None:
+    node = bench.start(begin=False, sync__policy="exact")
+    assert node.trigger_configure() == FAILURE
+    assert "needs message_filters" in bench.status("inference").message
+
+
+def test_a_qos_override_without_sense_is_refused_and_leaves_nothing_behind(bench: Any) -> None:
+    node = bench.start(begin=False, **{"qos_overrides./nir/image.subscription.reliability": "perhaps"})
+    threads = threading.active_count()
+    assert node.trigger_configure() == SUCCESS
+    assert node.trigger_activate() == FAILURE
+    assert "perhaps" in bench.status("camera rgb").message
+    assert node.count_subscribers("/rgb/image") == 0
+    assert threading.active_count() == threads
 
 
 def test_autostart_false_waits(bench: Any) -> None:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.nodes.transport import prepare_process, require_rclpy
+
+if TYPE_CHECKING:
+    from rclpy.executors import Executor
+    from rclpy.node import Node
+
+_ENDING = {signal.SIGINT, signal.SIGTERM}
 
 
 def spin(arguments: Sequence[str]) -> None:
@@ -30,8 +37,10 @@ def spin(arguments: Sequence[str]) -> None:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
             node.autostart()
-            executor.spin()
+            while rclpy.ok():
+                _spin_once(executor, node)
         finally:
             node.destroy_node()
     except ExternalShutdownException:
@@ -43,10 +52,24 @@ def spin(arguments: Sequence[str]) -> None:
         rclpy.try_shutdown()
 
 
+def _spin_once(executor: Executor, node: Node) -> None:
+    """Does one callback. Ours do not raise; one of rclpy itself, on a message it cannot read, must not end the node."""
+    from rclpy.executors import ExternalShutdownException
+
+    try:
+        executor.spin_once()
+    except ExternalShutdownException:
+        raise
+    except Exception as error:  # noqa: BLE001
+        node.get_logger().error(f"{type(error).__name__} in a callback of rclpy: {error}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the node; returns the exit code."""
     try:
-        # Loading takes seconds: be as polite to who ends it then as rclpy is later.
+        # Interrupted imports leave half-made modules: signals wait until the node exists. Loading a model, which may
+        # take long, is interrupted by SIGTERM, too.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         require_rclpy()
         prepare_process()

@@ -1,3 +1,3 @@
-"""Offline side of msdepth_ros: scenes with ground truth, networks, losses, training, export and measurement (PyTorch)."""
+"""Offline side of msdepth_ros: scenes with ground truth, networks, training, export and measurement (PyTorch)."""
 
 __version__ = "0.1.0"

@@ -29,18 +29,18 @@ class Batch(NamedTuple):
     """[B, 3] 1 for the views the fusion may use."""
 
 
-MIRROR = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0]))
-
-
 def flip(batch: Batch) -> Batch:
-    """Mirror all views left to right: images and depth, the principal points, and every transform by diag(-1, 1, 1, 1)."""
+    """Mirror all views left to right: images, depth, principal points, and transforms by diag(-1, 1, 1, 1)."""
     width = batch.images.shape[-1]
     k = batch.k.clone()
     k[..., 0, 2] = width - 1.0 - k[..., 0, 2]
-    mirror = MIRROR.to(batch.k.device)
+    mirror = torch.diag(batch.k.new_tensor([-1.0, 1.0, 1.0, 1.0]))
     return batch._replace(
-        images=batch.images.flip(-1), depth_m=batch.depth_m.flip(-1), k=k, view_from_reference=mirror @ batch.view_from_reference @ mirror
-    )  # fmt: skip
+        images=batch.images.flip(-1),
+        depth_m=batch.depth_m.flip(-1),
+        k=k,
+        view_from_reference=mirror @ batch.view_from_reference @ mirror,
+    )
 
 
 def change_appearance(image: Tensor, rng: np.random.Generator) -> Tensor:

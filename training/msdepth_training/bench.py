@@ -24,7 +24,9 @@ from msdepth_training.networks import MsDepth
 PRIOR_SEED = 500_000
 """First seed of the training-split scenes that the row prior is fitted on."""
 REPEATS = 60
+"""Timed calls of the model."""
 EAGER_REPEATS = 25
+"""Timed calls in eager PyTorch."""
 
 
 def _median_ms(call: Callable[[], object], repeats: int) -> float:
@@ -42,7 +44,7 @@ def _median_ms(call: Callable[[], object], repeats: int) -> float:
 def measure_speed(path: Path, height: int, width: int, *, threads: int) -> dict[str, Any]:
     """ONNX Runtime for N = 1, 2, 3, and the same network in eager PyTorch for N = 3, in turn in this process.
 
-    The eager network has the architecture and the contract's outputs; its weights, which do not change the time, are random.
+    The eager network has the architecture and the contract's outputs; its weights are random, which takes as long.
     """
     torch.set_num_threads(threads)
     predictor = OnnxPredictor(path, threads=threads)

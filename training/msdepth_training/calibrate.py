@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from msdepth_training.augment import augment
+from msdepth_training.confidence import CONFIDENCE_FACTOR, probability_within_factor
 from msdepth_training.datasets.scenes import Samples
 from msdepth_training.export import Calibration
 from msdepth_training.networks import MsDepth
-from msdepth_training.networks.msdepth import CONFIDENCE_FACTOR, probability_within_factor
 from msdepth_training.objective import RANGE_M, subsample
 from msdepth_training.train import REFERENCE_SHARES, make_batch
 
@@ -46,6 +46,7 @@ def fit_line(log_scale: Tensor, correct: Tensor, *, steps: int = 200) -> tuple[f
 
 
 def _pick(log_depth: Tensor, log_scale: Tensor, truth_m: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Log scale and correctness (1 or 0) at `PIXELS` random pixels with known depth; arguments of one size."""
     known = (truth_m.flatten() < RANGE_M).nonzero()[:, 0]
     chosen = known[torch.randperm(len(known), generator=generator)[:PIXELS]]
     error = (log_depth.flatten()[chosen] - truth_m.flatten()[chosen].log()).abs()

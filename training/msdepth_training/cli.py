@@ -15,13 +15,13 @@ from pathlib import Path
 
 import torch
 
+from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.calibrate import calibrate
 from msdepth_training.config import TrainConfig, load_config
 from msdepth_training.datasets.scenes import SceneSet, load_set, render_set
 from msdepth_training.errors import TrainingError
-from msdepth_training.evaluate import OnnxPredictor, card_metrics, score_rows, view_calibration_error
+from msdepth_training.evaluate import MAX_M, OnnxPredictor, card_metrics, score_rows, view_calibration_error
 from msdepth_training.export import (
-    Calibration,
     ContractModel,
     contract_metadata,
     export_onnx,
@@ -34,8 +34,9 @@ CONFIGS = Path(__file__).parent / "configs"
 TOLERANCE = 1e-3
 """ONNX Runtime may differ from PyTorch by this much, relatively."""
 LIMITS = (
-    "Trained on rendered scenes only; it has never seen a real image. Not for driving or any safety function. Metric scale relies on "
-    "cameras 1.2 to 2 m above a road and on a calibration that is right. Glass, mirrors and thin wires are often missed."
+    "Trained on rendered scenes only; it has never seen a real image. Not for driving or any safety function. "
+    "Metric scale relies on cameras 1.2 to 2 m above a road and on a calibration that is right. "
+    "Glass, mirrors and thin wires are often missed."
 )
 
 
@@ -62,9 +63,8 @@ def train(arguments: argparse.Namespace) -> None:
     trainer.resume()
     complete = trainer.train(stop_after_s=arguments.minutes * 60.0)
     state = "complete" if complete else "stopped at the time limit; the same command goes on from here"
-    print(
-        f"{arguments.run}/checkpoint.pt: {trainer.step} of {trainer.total_steps} steps, {trainer.seconds / 60:.1f} min of training, {state}"
-    )
+    done = f"{trainer.step} of {trainer.total_steps} steps, {trainer.seconds / 60:.1f} min of training"
+    print(f"{arguments.run / 'checkpoint.pt'}: {done}, {state}")
 
 
 def export(arguments: argparse.Namespace) -> None:
@@ -74,8 +74,7 @@ def export(arguments: argparse.Namespace) -> None:
     size = {"height": stage.height, "width": stage.width}
     held_out = SceneSet("validation", 0, config.validation_sequences, frames=1, **size)
     render_set(held_out, arguments.data, workers=arguments.workers)
-    calibration = calibrate(network, load_set(held_out, arguments.data))
-    model = ContractModel(network, calibration)
+    model = ContractModel(network, calibrate(network, load_set(held_out, arguments.data)))
     path = arguments.models / f"{config.name}.onnx"
     metadata = contract_metadata(network, name=config.name, version=config.version, commit=_commit(), **size)
     export_onnx(model, path, metadata=metadata, **size)
@@ -84,7 +83,7 @@ def export(arguments: argparse.Namespace) -> None:
         raise TrainingError(
             f"{path}: ONNX Runtime differs from PyTorch by {differences}, more than {TOLERANCE}; not for use"
         )
-    card = _card(arguments, config, state, calibration, path, differences)
+    card = _card(arguments, config, state, model, path, differences)
     path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
     print(json.dumps(card["metrics"]["fused"], indent=2))
     print(f"{path} and its card are written")
@@ -94,28 +93,32 @@ def _card(
     arguments: argparse.Namespace,
     config: TrainConfig,
     state: dict[str, float],
-    calibration: Calibration,
+    model: ContractModel,
     path: Path,
     differences: dict[str, float],
 ) -> dict[str, object]:
+    """The model card; measures the exported file on test scenes."""
     stage = config.stages[-1]
     test = SceneSet("test", 0, arguments.test_sequences, stage.height, stage.width, frames=1)
     render_set(test, arguments.data, workers=arguments.workers)
     samples, predictor = load_set(test, arguments.data), OnnxPredictor(path)
     return {
-        "name": config.name, "version": config.version, "contract": 1, "file": path.name, "sha256": sha256(path), "recipe": "msdepth",
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "parameters": sum(p.numel() for p in load_network(arguments.run / "checkpoint.pt")[0].parameters()),
+        "name": config.name, "version": config.version, "contract": 1, "file": path.name, "sha256": sha256(path),
+        "recipe": "msdepth", "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "parameters": sum(p.numel() for p in model.network.parameters()),
         "training": {
-            "command": f"msdepth-train train --config {arguments.config}", "commit": _commit(), "seed": config.seed, "steps": state["step"],
-            "minutes": round(state["seconds"] / 60, 1), "device": arguments.device_note, "data": "procedural scenes of msdepth_training",
-            "config": dataclasses.asdict(config),
+            "command": f"msdepth-train train --config {arguments.config}", "commit": _commit(), "seed": config.seed,
+            "steps": state["step"], "minutes": round(state["seconds"] / 60, 1), "device": arguments.device_note,
+            "data": "procedural scenes of msdepth_training", "config": dataclasses.asdict(config),
         },
-        "calibration": {"on": f"{config.validation_sequences} validation scenes", **dataclasses.asdict(calibration)},
+        "calibration": {
+            "on": f"{config.validation_sequences} validation scenes", **dataclasses.asdict(model.calibration)
+        },
         "onnx_vs_pytorch_largest_relative_difference": differences,
         "metrics": card_metrics(score_rows(samples, predictor)),
-        "view_confidence_ece": {s: view_calibration_error(samples, predictor, i) for i, s in enumerate(("rgb", "nir", "thermal"))},
-        "metrics_on": f"{len(samples)} test scenes, unscaled, depth below 80 m; without_* and single spectra in the RGB frame",
+        "view_confidence_ece": {s: view_calibration_error(samples, predictor, i) for i, s in enumerate(SPECTRA)},
+        "metrics_on": f"{len(samples)} test scenes, unscaled, depth below {MAX_M:g} m; "
+        "without_* and single spectra in the RGB frame",
         "limits": LIMITS,
     }  # fmt: skip
 

@@ -18,10 +18,14 @@ class Stage:
     """A part of training at one image size."""
 
     height: int = 256
+    """Rows of the images, a multiple of 32."""
     width: int = 640
+    """Columns of the images, a multiple of 32."""
     sequences: int = 320
+    """Scenes to render; each gives two frames."""
     first_seed: int = 0
     batch: int = 4
+    """Sets of three views per step."""
     steps: int = 1000
     shrink: int = 1
     """Frames are rendered this many times larger and averaged down: several stages can share one set of scenes."""
@@ -32,22 +36,43 @@ class TrainConfig:
     """Everything that decides a training run."""
 
     name: str = "tiny"
+    """Of the exported model and its file."""
     version: str = "0.1.0"
+    """Of the exported model."""
     seed: int = 0
+    """Of the first weights, the order of frames and the augmentation."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     stages: tuple[Stage, ...] = (Stage(),)
+    """One after the other, under one schedule of the learning rate."""
     learning_rate: float = 2e-3
+    """At its peak."""
     weight_decay: float = 1e-3
     warmup_steps: int = 200
     gradient_clip: float = 1.0
+    """Largest norm of the gradient."""
     ema_decay: float = 0.998
+    """Of the moving average of the weights, which is what is exported."""
     alignment_weight: float = 0.1
+    """Of the contrastive term in the loss."""
     fault_share: float = 0.12
+    """Probability that a view is broken."""
     checkpoint_every: int = 200
+    """Steps between checkpoints."""
     validation_sequences: int = 60
+    """Held-out scenes that confidence is calibrated on."""
 
 
-def _build(kind: Any, value: Any, where: str) -> Any:
+def from_mapping(kind: Any, value: Any, where: str) -> Any:
+    """A value of a dataclass, or of the type of one of its fields, from what YAML or a checkpoint holds.
+
+    Args:
+        kind: dataclass, tuple[X, ...], float, int or str.
+        value: mapping, list, number or text.
+        where: begins the message of an error.
+
+    Raises:
+        TrainingError: an unknown key or a wrong type; the message names it.
+    """
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise TrainingError(f"{where}: expected a mapping, got {value!r}")
@@ -55,12 +80,14 @@ def _build(kind: Any, value: Any, where: str) -> Any:
         unknown = sorted(set(value) - set(hints))
         if unknown:
             raise TrainingError(f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(hints))}")
-        return kind(**{k: _build(hints[k], v, f"{where}.{k}") for k, v in value.items()})  # type: ignore[operator]
+        return kind(**{k: from_mapping(hints[k], v, f"{where}.{k}") for k, v in value.items()})  # type: ignore[operator]
     if get_origin(kind) is tuple:
-        return tuple(_build(get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if kind is float and isinstance(value, int):
+        if not isinstance(value, (list, tuple)):
+            raise TrainingError(f"{where}: expected a list, got {value!r}")
+        return tuple(from_mapping(get_args(kind)[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if kind is float and type(value) is int:
         return float(value)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
         raise TrainingError(f"{where}: expected {kind.__name__}, got {value!r}")
     return value
 
@@ -75,5 +102,5 @@ def load_config(path: Path) -> TrainConfig:
         content = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise TrainingError(f"cannot read {path}: {error}") from error
-    config: TrainConfig = _build(TrainConfig, content or {}, str(path))
+    config: TrainConfig = from_mapping(TrainConfig, content or {}, str(path))
     return config

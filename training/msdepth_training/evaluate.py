@@ -7,28 +7,32 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, MetricMean, depth_metrics
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.confidence import CONFIDENCE_FACTOR
 from msdepth_training.datasets.scenes import Samples
 from msdepth_training.export import INPUTS, OUTPUTS, ContractModel
 from msdepth_training.scenes import CONDITIONS
 
 FloatImage = NDArray[np.float32]
+MIN_M, MAX_M = 0.001, 80.0
+"""Pixels are scored where the truth lies between, metres: the protocol of `depth_metrics`."""
 
 
 class Prediction(NamedTuple):
     """Contract outputs for one set of N views."""
 
     depth_m: FloatImage
-    """[H, W]."""
+    """[H, W] metres along the reference camera's z axis."""
     confidence: FloatImage
-    """[H, W]."""
+    """[H, W] in [0, 1]."""
     view_confidence: FloatImage
-    """[N, H, W]."""
+    """[N, H, W] in [0, 1], 0 where the view does not see the pixel."""
 
 
 class Predictor(Protocol):
@@ -54,8 +58,6 @@ class OnnxPredictor:
     """An exported model in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, *, threads: int = 2) -> None:
-        import onnxruntime
-
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -71,9 +73,13 @@ class Score(NamedTuple):
     """Means over the images of one kind."""
 
     metrics: DepthMetrics
+    """Unscaled: the headline."""
     median_scaled: DepthMetrics
+    """After the median of each image was set right, as in published tables."""
     ece: float
+    """Expected calibration error of confidence, 0 to 1."""
     images: int
+    """How many had any pixel with known depth."""
 
 
 def predict(samples: Samples, index: int, predictor: Predictor, views: Sequence[int], reference: int) -> Prediction:
@@ -102,16 +108,27 @@ def score(samples: Samples, predictor: Predictor, views: Sequence[int], referenc
     for index in range(len(samples)):
         truth = samples.depth_m[index, reference].float().numpy()
         prediction = predict(samples, index, predictor, views, reference)
-        valid = (truth > 0.001) & (truth < 80.0)
-        ratio = prediction.depth_m[valid] / truth[valid]
-        correct = np.maximum(ratio, 1.0 / ratio) < 1.25
-        plain = depth_metrics(prediction.depth_m, truth, alignment="none")
-        median = depth_metrics(prediction.depth_m, truth, alignment="median")
+        valid, correct = _known_and_correct(prediction.depth_m, truth)
+        plain, median = (
+            depth_metrics(prediction.depth_m, truth, alignment=a, min_m=MIN_M, max_m=MAX_M) for a in ("none", "median")
+        )
         for condition in ("all", CONDITIONS[int(samples.condition[index])]):
             raw[condition].add(plain)
             scaled[condition].add(median)
-            bins[condition].add(prediction.confidence[valid], correct)
+            bins[condition].add(prediction.confidence[valid], correct[valid])
     return _scores(raw, scaled, bins)
+
+
+def _is_known(truth_m: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where there is truth to compare with: the range of `depth_metrics`."""
+    return (truth_m > MIN_M) & (truth_m < MAX_M)
+
+
+def _known_and_correct(depth_m: FloatImage, truth_m: FloatImage) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """[H, W] where truth is known, and where depth is within the factor that confidence speaks of."""
+    known = _is_known(truth_m)
+    ratio = depth_m / np.where(known, truth_m, 1.0)
+    return known, known & (np.maximum(ratio, 1.0 / ratio) < CONFIDENCE_FACTOR)
 
 
 def _scores(
@@ -126,14 +143,16 @@ def _scores(
 
 
 def view_calibration_error(samples: Samples, predictor: Predictor, view: int) -> float | None:
-    """ECE of a view's own confidence when it is the only view and the reference: then its own evidence is all there is."""
+    """ECE of a view's own confidence where it is the only view and the reference: its own evidence is all there is.
+
+    None if no frame has a pixel with known depth.
+    """
     bins = CalibrationBins()
     for index in range(len(samples)):
         truth = samples.depth_m[index, view].float().numpy()
         prediction = predict(samples, index, predictor, [view], view)
-        valid = (truth > 0.001) & (truth < 80.0)
-        ratio = prediction.depth_m[valid] / truth[valid]
-        bins.add(prediction.view_confidence[0][valid], np.maximum(ratio, 1.0 / ratio) < 1.25)
+        valid, correct = _known_and_correct(prediction.depth_m, truth)
+        bins.add(prediction.view_confidence[0][valid], correct[valid])
     return bins.expected_calibration_error()
 
 
@@ -148,8 +167,8 @@ ROWS: dict[str, tuple[tuple[int, ...], int]] = {
     "without_nir": ((0, 2), 0),
     "without_thermal": ((0, 1), 0),
 }
-"""Name to views and reference. All in the RGB frame, so that the same pixels are compared; the spectra are also scored in
-their own frames, where a camera loses nothing to occlusion."""
+"""Name to views and reference. All in the RGB frame, so that the same pixels are compared; the spectra are also scored
+in their own frames, where a camera loses nothing to occlusion."""
 
 
 def score_rows(samples: Samples, predictor: Predictor) -> dict[str, dict[str, Score]]:
@@ -162,8 +181,9 @@ def card_metrics(rows: dict[str, dict[str, Score]]) -> dict[str, Any]:
     return {
         name: {
             condition: {
-                "abs_rel": round(s.metrics.abs_rel, 4), "rmse_m": round(s.metrics.rmse, 3), "delta_1": round(s.metrics.delta_1, 4),
-                "abs_rel_median_scaled": round(s.median_scaled.abs_rel, 4), "ece": round(s.ece, 4), "images": s.images,
+                "abs_rel": round(s.metrics.abs_rel, 4), "rmse_m": round(s.metrics.rmse, 3),
+                "delta_1": round(s.metrics.delta_1, 4), "ece": round(s.ece, 4),
+                "abs_rel_median_scaled": round(s.median_scaled.abs_rel, 4), "images": s.images,
             }
             for condition, s in scores.items()
         }
@@ -184,12 +204,12 @@ class RowPrior:
 
 
 def _row_median(values: NDArray[Any]) -> float:
-    known = values[(values > 0.001) & (values < 80.0)].astype(np.float64)
-    return float(np.median(known)) if known.size else 80.0
+    known = values[_is_known(values)].astype(np.float64)
+    return float(np.median(known)) if known.size else MAX_M
 
 
 def score_row_prior(prior: RowPrior, samples: Samples) -> float:
-    """AbsRel of the prior in the RGB frame."""
+    """AbsRel of the prior in the RGB frame; NaN if no frame has a pixel with known depth."""
     mean = MetricMean()
     for truth in samples.depth_m[:, SPECTRA.index("rgb")]:
         mean.add(depth_metrics(prior.depth(truth.shape[-1]), truth.float().numpy(), alignment="none"))

@@ -11,26 +11,30 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msdepth_ros.core.spectra import NORMALISATION, SPECTRA
+from msdepth_training.confidence import CONFIDENCE_DEFINITION, probability_within_factor
 from msdepth_training.errors import TrainingError
-from msdepth_training.networks.msdepth import MsDepth, probability_within_factor
+from msdepth_training.networks import MsDepth
 
 OPSET = 18
 """From opset 20 on, TensorRT silently runs GridSample as nearest."""
 INPUTS = ("images", "intrinsics", "view_from_reference", "reference_intrinsics")
 OUTPUTS = ("depth_m", "confidence", "view_confidence")
-CONFIDENCE_DEFINITION = "probability that depth is within a factor 1.25 of the truth"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Held-out recalibration: log scale -> slope * log scale + offset."""
+    """Held-out recalibration, log scale -> slope * log scale + offset, as (slope, offset)."""
 
     fused: tuple[float, float] = (1.0, 0.0)
+    """Of the fused depth."""
     view: tuple[float, float] = (1.0, 0.0)
+    """Of the views' own evidence."""
 
 
 class ContractModel(nn.Module):
@@ -69,7 +73,7 @@ class ContractModel(nn.Module):
 
 
 def example_inputs(count: int, height: int, width: int, *, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random images of `count` plausible cameras, for export and for comparisons."""
+    """Contract inputs of `count` plausible cameras with random images, for export and for comparisons."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(count, 3, height, width, generator=generator)
     k = torch.tensor([[0.6 * width, 0.0, width / 2], [0.0, 0.6 * width, height / 2], [0.0, 0.0, 1.0]])
@@ -128,8 +132,6 @@ def contract_metadata(
     network: MsDepth, *, name: str, version: str, height: int, width: int, commit: str
 ) -> dict[str, str]:
     """Metadata of the contract for a network trained on the project's own scenes."""
-    from msdepth_ros.core.spectra import NORMALISATION, SPECTRA
-
     return {
         "msdepth_contract": "1",
         "name": name,
@@ -150,11 +152,19 @@ def contract_metadata(
 def largest_difference(model: ContractModel, path: Path, *, count: int, height: int, width: int) -> float:
     """Largest relative difference of ONNX Runtime from PyTorch over all outputs, for `count` views.
 
+    Args:
+        model: what was exported.
+        path: the file it was exported to.
+        count: N, 1 to 4.
+        height: rows of the network's images.
+        width: columns of the network's images.
+
+    Returns:
+        |difference| / max(|PyTorch|, 0.01).
+
     Raises:
         TrainingError: ONNX Runtime returned something non-finite.
     """
-    import onnxruntime
-
     inputs = example_inputs(count, height, width, seed=count)
     with torch.no_grad():
         expected = [t.numpy() for t in model.eval()(*inputs)]

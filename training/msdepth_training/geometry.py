@@ -25,9 +25,9 @@ def scale_intrinsics(k: Tensor, scale_x: float, scale_y: float) -> Tensor:
     Returns:
         [..., 3, 3]; the principal point follows c -> s * (c + 0.5) - 0.5, because pixel centres lie on integers.
     """
-    scale = k.new_tensor([[scale_x, 1.0, scale_x], [1.0, scale_y, scale_y], [1.0, 1.0, 1.0]])
-    half = k.new_tensor([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
-    return (k + half) * scale - half
+    scale = k.new_tensor([[scale_x], [scale_y], [1.0]])
+    shift = k.new_tensor([[0.0, 0.0, 0.5 * (1.0 - scale_x)], [0.0, 0.0, 0.5 * (1.0 - scale_y)], [0.0, 0.0, 0.0]])
+    return k * scale - shift
 
 
 def pixel_grid(

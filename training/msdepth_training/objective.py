@@ -1,4 +1,4 @@
-"""What the network is trained for: depth in the reference frame, each view's own depth, honest scales, aligned features."""
+"""What the network is trained for: depth in the reference frame and in each view's, honest scales, aligned features."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from msdepth_training import losses
 from msdepth_training.augment import Batch
-from msdepth_training.geometry import pixel_rays, reproject, sample_rows, visible
-from msdepth_training.networks.msdepth import NetworkOutput
+from msdepth_training.geometry import pixel_rays, reproject, sample_rows, scale_intrinsics, visible
+from msdepth_training.networks import NetworkOutput
 
 RANGE_M = 80.0
 """Beyond it (and in the sky) truth counts less, as there is nothing to measure."""
@@ -53,12 +53,21 @@ def view_loss(out: NetworkOutput, depth_m: Tensor, max_m: float) -> Tensor:
 def alignment_loss(
     out: NetworkOutput, batch: Batch, stride: int, pair: tuple[int, int], generator: torch.Generator
 ) -> Tensor:
-    """InfoNCE between two spectra at corresponding 3-D points, found with ground-truth depth and tested for occlusion."""
+    """InfoNCE between two spectra at corresponding 3-D points, found with ground-truth depth and tested for occlusion.
+
+    Args:
+        out: of the network.
+        batch: what it was given.
+        stride: level of the descriptors.
+        pair: the two views.
+        generator: draws the points.
+
+    Returns:
+        Scalar, 0 if no two points are seen by both.
+    """
     device = batch.k.device
-    size, half = batch.depth_m.shape[-2:], 0.5 * (1.0 - 1.0 / stride)
-    height, width = size[0] // stride, size[1] // stride
-    offset = torch.tensor([[0.0, 0.0, half], [0.0, 0.0, half], [0.0, 0.0, 0.0]], device=device)
-    k = batch.k * torch.tensor([[1.0 / stride], [1.0 / stride], [1.0]], device=device) - offset
+    height, width = (size // stride for size in batch.depth_m.shape[-2:])
+    k = scale_intrinsics(batch.k, 1.0 / stride, 1.0 / stride)
     first, second = pair
     depth = subsample(batch.depth_m, stride)
     picked = torch.randint(height * width, (CONTRASTIVE_POINTS,), generator=generator).to(device)
@@ -78,7 +87,18 @@ def alignment_loss(
 def objective(
     out: NetworkOutput, batch: Batch, *, max_m: float, alignment_weight: float, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """All terms and their sum under `total`."""
+    """All terms and their sum under `total`.
+
+    Args:
+        out: of the network.
+        batch: what it was given, with depth in every camera's frame.
+        max_m: depth beyond it, and the sky, counts as this, metres.
+        alignment_weight: of the alignment term in the sum.
+        generator: draws the pair of spectra and the points of the alignment term.
+
+    Returns:
+        Scalars `fused`, `views`, `alignment` and `total`.
+    """
     rows = torch.arange(batch.reference.shape[0], device=batch.reference.device)
     pairs = ((0, 1), (0, 2), (1, 2))
     pair = pairs[int(torch.randint(3, (1,), generator=generator))]

@@ -204,8 +204,9 @@ def _camera_info(picture: Picture) -> Any:
     projection = np.hstack((k, np.zeros((3, 1))))
     roi = TYPES.types["sensor_msgs/msg/RegionOfInterest"](x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
     return TYPES.types[INFO](
-        header=_header(picture.stamp_ns, picture.frame_id), height=picture.camera.height, width=picture.camera.width, distortion_model="plumb_bob",
-        d=np.zeros(5), k=k.ravel(), r=np.eye(3).ravel(), p=projection.ravel(), binning_x=0, binning_y=0, roi=roi,
+        header=_header(picture.stamp_ns, picture.frame_id), height=picture.camera.height, width=picture.camera.width,
+        distortion_model="plumb_bob", d=np.zeros(5), k=k.ravel(), r=np.eye(3).ravel(), p=projection.ravel(),
+        binning_x=0, binning_y=0, roi=roi,
     )  # fmt: skip
 
 

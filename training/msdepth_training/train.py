@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from msdepth_training.augment import Batch, augment
-from msdepth_training.config import Stage, TrainConfig
-from msdepth_training.datasets.scenes import Samples, SceneSet, load_set, render_set, shrink
+from msdepth_training.config import Stage, TrainConfig, from_mapping
+from msdepth_training.datasets.scenes import SKY_M, Samples, SceneSet, load_set, render_set, shrink
 from msdepth_training.errors import TrainingError
 from msdepth_training.networks import MsDepth
 from msdepth_training.objective import objective
@@ -35,19 +36,33 @@ def scene_set(stage: Stage) -> SceneSet:
 
 
 def make_batch(samples: Samples, index: Tensor, reference: Tensor) -> Batch:
-    """Frames at index [B] with the output in the frame of camera reference [B], nothing augmented."""
+    """A batch, nothing augmented and all views present.
+
+    Args:
+        samples: to pick from.
+        index: int [B], which frames.
+        reference: int [B], the camera (0 rgb, 1 nir, 2 thermal) in whose frame the output is to be.
+    """
     rows = torch.arange(len(index))
     pose = samples.vehicle_from_camera[index]
     view_from_reference = torch.linalg.inv(pose) @ pose[rows, reference].unsqueeze(1)
     depth = samples.depth_m[index].float()
-    depth = torch.where(depth >= 1e4, torch.inf, depth)
+    depth = torch.where(depth >= SKY_M, torch.inf, depth)
     return Batch(
         samples.views(index), depth, samples.k[index], view_from_reference, reference, torch.ones(len(index), 3)
     )
 
 
 class Trainer:
-    """One run: network, its moving average, optimiser, and where it is in the schedule."""
+    """One run: network, its moving average, optimiser, and where it is in the schedule.
+
+    Args:
+        config: what to train.
+        run: folder of the checkpoint and the log.
+        device: where to compute.
+        data: folder of rendered scenes.
+        workers: processes that render what is missing.
+    """
 
     def __init__(self, config: TrainConfig, run: Path, *, device: torch.device, data: Path, workers: int) -> None:
         self.config, self.run, self.device, self.data, self.workers = config, run, device, data, workers
@@ -73,9 +88,13 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
         state = {
-            "config": dataclasses.asdict(self.config), "step": self.step, "seconds": self.seconds, "network": self.network.state_dict(),
-            "average": self.average.state_dict(), "optimiser": self.optimiser.state_dict(),
-        }  # fmt: skip
+            "config": dataclasses.asdict(self.config),
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
         self.run.mkdir(parents=True, exist_ok=True)
         part = self.run / "checkpoint.part"
         torch.save(state, part)
@@ -85,12 +104,12 @@ class Trainer:
         """Continue from the run's checkpoint if there is one.
 
         Raises:
-            TrainingError: it was made with another configuration.
+            TrainingError: it is not a checkpoint, or that of another network.
         """
         path = self.run / "checkpoint.pt"
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        state = _read(path, self.device)
         if state["config"]["network"] != dataclasses.asdict(self.config)["network"]:
             raise TrainingError(f"{path} was trained with another network; choose a new --run folder")
         self.step, self.seconds = state["step"], state["seconds"]
@@ -99,7 +118,10 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
 
     def batches(self, samples: Samples, stage: Stage, first: int, last: int) -> Iterator[Batch]:
-        """Augmented batches for steps first to last; each depends on the seed and its step alone, so a resumed run sees the same."""
+        """Augmented batches for steps first to last - 1.
+
+        Each depends on the seed and its step alone, so that a resumed run sees what an uninterrupted one sees.
+        """
         for step in range(first, last):
             rng = np.random.default_rng([self.config.seed, step])
             index = torch.from_numpy(rng.choice(len(samples), stage.batch, replace=False))
@@ -110,7 +132,7 @@ class Trainer:
             yield augment(batch, previous, rng, fault_share=self.config.fault_share)
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step."""
+        """One optimiser step; returns the terms of the loss, see `objective`."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.network.train()
@@ -164,6 +186,7 @@ class Trainer:
         return True
 
     def _stage(self, samples: Samples, stage: Stage, end: int, deadline: float) -> bool:
+        """Steps up to end; False if the deadline (of the monotonic clock, s) came first."""
         log = self.run / "log.jsonl"
         self.run.mkdir(parents=True, exist_ok=True)
         clock, smooth = time.monotonic(), {}
@@ -191,20 +214,33 @@ class Trainer:
         return True
 
 
+def _read(checkpoint: Path, device: torch.device) -> dict[str, Any]:
+    refused = TrainingError(f"{checkpoint} is not a checkpoint of msdepth-train; choose another --run folder")
+    try:
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+        raise refused from error
+    if not isinstance(state, dict) or "average" not in state:
+        raise refused
+    return state
+
+
 def load_network(checkpoint: Path) -> tuple[MsDepth, TrainConfig, dict[str, Any]]:
-    """The averaged network of a checkpoint, in eval mode, its configuration and the checkpoint's other facts (step, seconds).
+    """What a checkpoint holds.
+
+    Args:
+        checkpoint: file written by `Trainer.save`.
+
+    Returns:
+        The averaged network on the CPU in eval mode, its configuration, and `step` and `seconds` of training so far.
 
     Raises:
         TrainingError: the file is missing or not a checkpoint of this package.
     """
-    from msdepth_training.config import _build
-
     if not checkpoint.exists():
         raise TrainingError(f"{checkpoint} does not exist; train first with msdepth-train train")
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict) or "average" not in state:
-        raise TrainingError(f"{checkpoint} is not a checkpoint of msdepth-train")
-    config: TrainConfig = _build(TrainConfig, state["config"], str(checkpoint))
+    state = _read(checkpoint, torch.device("cpu"))
+    config: TrainConfig = from_mapping(TrainConfig, state["config"], str(checkpoint))
     network = MsDepth(config.network)
     network.load_state_dict(state["average"])
     return network.eval(), config, {"step": state["step"], "seconds": state["seconds"]}

@@ -3,10 +3,11 @@ import math
 import pytest
 import torch
 
+from msdepth_training.confidence import probability_within_factor
 from msdepth_training.geometry import pixel_rays
 from msdepth_training.networks import MsDepth, NetworkConfig
-from msdepth_training.networks.fusion import PlaneSweep, SetFusion, Views, Warped, warp
-from msdepth_training.networks.msdepth import probability_within_factor
+from msdepth_training.networks.cameras import Views
+from msdepth_training.networks.fusion import PlaneSweep, SetFusion, Warped, warp
 
 SMALL = NetworkConfig(
     channels=(4, 8, 12, 16, 16), blocks=(1, 1, 1, 1), fused=(4, 8, 8, 8), decoder=(8, 8, 8, 8), descriptor=4

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from msdepth_training.calibrate import calibrate, fit_line
+from msdepth_training.confidence import probability_within_factor
 from msdepth_training.config import Stage, TrainConfig
 from msdepth_training.datasets.scenes import SceneSet, load_set, render_set
 from msdepth_training.errors import TrainingError
@@ -20,7 +21,6 @@ from msdepth_training.export import (
     largest_difference,
 )
 from msdepth_training.networks import NetworkConfig
-from msdepth_training.networks.msdepth import probability_within_factor
 from msdepth_training.train import Trainer, load_network, make_batch, scene_set
 
 SMALL = NetworkConfig(

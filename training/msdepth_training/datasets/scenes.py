@@ -23,6 +23,8 @@ from msdepth_training.scenes.world import Split
 
 SHARD = 20
 """Sequences per file."""
+SKY_M = 1e4
+"""Stored depth from which on it is sky (which is stored as a number that float16 holds)."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +37,14 @@ class SceneSet:
     height: int
     width: int
     frames: int = 2
+    """Of each sequence, 0.3 to 1.2 s apart."""
     jitter: float = 1.0
+    """How much rigs vary, see `sample_rig`."""
 
     def shard_path(self, folder: Path, index: int) -> Path:
         """File of one shard; the name says all that decides its content."""
-        return (
-            folder
-            / f"{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}_{self.first_seed + index * SHARD:06d}.pt"
-        )
+        kind = f"{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}"
+        return folder / f"{kind}_{self.first_seed + index * SHARD:06d}.pt"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Samples:
     images: Tensor
     """uint8 [F, 5, H, W]: red, green, blue, NIR, normalised thermal."""
     depth_m: Tensor
-    """float16 [F, 3, H, W], metres along each camera's z, inf for sky."""
+    """float16 [F, 3, H, W], metres along each camera's z; `SKY_M` or more is sky."""
     k: Tensor
     """[F, 3, 3, 3], px."""
     vehicle_from_camera: Tensor
@@ -72,7 +74,7 @@ class Samples:
 
 
 def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
-    """All frames of one sequence, ready to be stored."""
+    """All frames of one sequence, each by the names of `Samples` without `previous`, ready to be stored."""
     condition = seed % len(CONDITIONS)
     scene = sample_scene(seed, scenes.split, condition=CONDITIONS[condition])
     rng = np.random.default_rng([seed, 3])
@@ -98,6 +100,7 @@ def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
 
 
 def _render_shard(job: tuple[SceneSet, Path, int]) -> int:
+    """Write one shard, whole or not at all, unless it is there; returns its number of sequences."""
     scenes, folder, index = job
     torch.set_num_threads(1)
     path = scenes.shard_path(folder, index)
@@ -126,8 +129,9 @@ def render_set(scenes: SceneSet, folder: Path, *, workers: int) -> None:
     jobs = [(scenes, folder, i) for i in range(shards) if not scenes.shard_path(folder, i).exists()]
     if not jobs:
         return
+    total = sum(min(SHARD, scenes.sequences - index * SHARD) for _, _, index in jobs)
     title = f"scenes {scenes.split} {scenes.height}x{scenes.width}"
-    with get_context("spawn").Pool(workers) as pool, tqdm(total=len(jobs) * SHARD, desc=title, unit="seq") as bar:
+    with get_context("spawn").Pool(workers) as pool, tqdm(total=total, desc=title, unit="seq") as bar:
         for done in pool.imap_unordered(_render_shard, jobs):
             bar.update(done)
 
@@ -163,7 +167,8 @@ def shrink(samples: Samples, factor: int) -> Samples:
     """
     if factor == 1:
         return samples
-    images = torch.cat([F.avg_pool2d(part.float(), factor).round().to(torch.uint8) for part in samples.images.split(64)])
+    parts = samples.images.split(64)  # as floats, all at once would need four times the memory
+    images = torch.cat([F.avg_pool2d(part.float(), factor).round().to(torch.uint8) for part in parts])
     depth_m = samples.depth_m[..., factor // 2 :: factor, factor // 2 :: factor].clone()
     k = scale_intrinsics(samples.k, 1.0 / factor, 1.0 / factor)
     return dataclasses.replace(samples, images=images, depth_m=depth_m, k=k)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def conv_bn(
     inputs: int, outputs: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, relu: bool = True
 ) -> nn.Sequential:
-    """Convolution, batch norm and, unless told otherwise, ReLU; [M, inputs, h, w] to [M, outputs, h/stride, w/stride]."""
+    """Convolution, batch norm and by default ReLU: [M, inputs, h, w] to [M, outputs, h/stride, w/stride]."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),

@@ -13,6 +13,8 @@ from msdepth_training.networks.blocks import Downsample, ResidualBlock, conv_bn
 
 CANONICAL_FOCAL_PX_PER_WIDTH = 0.625
 """Focal lengths are fed relative to 400 px at 640 px image width, about a 77 degree field of view."""
+TYPICAL_LOG_DEPTH = 2.7
+"""Log of 15 m: depth heads start near the middle of the range."""
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -81,6 +83,7 @@ class Encoder(nn.Module):
         for index, stage in enumerate(self.stages):
             if index >= 2:
                 stride = 2 ** (index + 1)
+                # without the half pixel of `scale_intrinsics`: trained weights count on it
                 level_k = torch.cat((k[:, :2] / stride, k[:, 2:]), dim=1)
                 x = torch.cat((x, camera_maps(level_k, height // stride, width // stride)), dim=1)
             x = stage(x)
@@ -88,5 +91,5 @@ class Encoder(nn.Module):
         for index in (2, 1, 0):
             levels[index] = self.smooth[index](levels[index] + upsample(self.lateral[index](levels[index + 1])))
         log_depth, log_scale = self.evidence(levels[1]).split(1, dim=1)
-        # 2.7 is the log of 15 m, a typical depth: the head starts near the middle of the range
-        return ViewFeatures(dict(zip((4, 8, 16, 32), levels, strict=True)), log_depth + 2.7, log_scale.clamp(-4.0, 2.0))
+        pyramid = dict(zip((4, 8, 16, 32), levels, strict=True))
+        return ViewFeatures(pyramid, log_depth + TYPICAL_LOG_DEPTH, log_scale.clamp(-4.0, 2.0))

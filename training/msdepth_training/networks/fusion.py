@@ -13,19 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdepth_training.geometry import inside, reproject, sample_rows
-
-
-class Views(NamedTuple):
-    """Geometry of B sets of N views at one pyramid level (K in px of that level)."""
-
-    k: Tensor
-    """[B, N, 3, 3]."""
-    view_from_reference: Tensor
-    """[B, N, 4, 4], metres."""
-    reference_rays: Tensor
-    """[B, 3, h, w] of the reference camera."""
-    present: Tensor
-    """[B, N] 1 for a view that exists, 0 for one that was dropped in training."""
+from msdepth_training.networks.cameras import Views
 
 
 class Warped(NamedTuple):
@@ -40,7 +28,16 @@ class Warped(NamedTuple):
 
 
 def warp(features: Tensor, depth_m: Tensor, views: Views) -> Warped:
-    """Bring [B, N, C, h, w] features into the reference frame, whose depth is taken to be depth_m [B, 1, h', w]."""
+    """Bring features into the reference frame.
+
+    Args:
+        features: [B, N, C, h, w].
+        depth_m: [B, 1, h', w] what the reference's depth is taken to be; h' may hold several stacked hypotheses.
+        views: geometry at this level, with rays for h' x w.
+
+    Returns:
+        Rows of P = h' * w points.
+    """
     batch, count, channels, height, width = features.shape
     uv, z = reproject(depth_m, views.reference_rays, views.view_from_reference, views.k)
     rows = sample_rows(features.reshape(batch * count, channels, height, width), uv.reshape(batch * count, -1, 2))
@@ -84,7 +81,7 @@ class SetFusion(nn.Module):
             evidence: [B, N, P, E] or None.
 
         Returns:
-            Fused rows [B, P, C] and the weights [B, N, P, 1] (they sum to 1 over N where any view sees the pixel, else to 0).
+            Fused rows [B, P, C] and weights [B, N, P, 1]; the sum over N is 1 where any view sees the pixel, else 0.
         """
         x = warped.features + self.pose(views.view_from_reference[..., :3, :].flatten(2)).unsqueeze(2)
         if self.evidence is not None and evidence is not None:
@@ -121,7 +118,16 @@ class PlaneSweep(nn.Module):
         return x / (x.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
 
     def forward(self, descriptors: Tensor, depth_m: Tensor, views: Views) -> Tensor:
-        """Descriptors [B, N, D, h, w] and depth_m [B, 1, h, w] to agreement [B, steps, h, w] in [-1, 1]."""
+        """Agreement of the views around a depth.
+
+        Args:
+            descriptors: [B, N, D, h, w], unit length.
+            depth_m: [B, 1, h, w] in the reference frame.
+            views: geometry at this level.
+
+        Returns:
+            [B, steps, h, w] in [-1, 1].
+        """
         batch, _, _, height, width = descriptors.shape
         steps = self.factors.shape[0]
         depths = (depth_m * self.factors.view(1, -1, 1, 1)).reshape(batch, 1, steps * height, width)

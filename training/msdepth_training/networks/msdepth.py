@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdepth_training.geometry import pixel_rays
 from msdepth_training.networks.blocks import ResidualBlock, conv_bn
-from msdepth_training.networks.encoder import Encoder, ViewFeatures, camera_maps, upsample
-from msdepth_training.networks.fusion import PlaneSweep, SetFusion, Views, to_maps, warp
-
-CONFIDENCE_FACTOR = 1.25
-"""Confidence is the probability that depth is within this factor of the truth."""
+from msdepth_training.networks.cameras import Cameras, Views
+from msdepth_training.networks.config import NetworkConfig
+from msdepth_training.networks.encoder import TYPICAL_LOG_DEPTH, Encoder, ViewFeatures, upsample
+from msdepth_training.networks.fusion import PlaneSweep, SetFusion, to_maps, warp
 
 SWEEP_STEPS = {16: (-0.8, -0.45, -0.2, 0.0, 0.2, 0.45, 0.8), 8: (-0.25, -0.1, 0.0, 0.1, 0.25)}
 """Stride to the changes of log depth at which the views' agreement is looked up."""
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of the network; the defaults are `tiny`."""
-
-    channels: tuple[int, ...] = (16, 32, 48, 96, 192)
-    blocks: tuple[int, ...] = (1, 2, 4, 4)
-    fused: tuple[int, ...] = (16, 32, 64, 96)
-    decoder: tuple[int, ...] = (32, 64, 96, 128)
-    descriptor: int = 12
-    min_m: float = 1.0
-    max_m: float = 100.0
-    start_depth_m: float = 20.0
 
 
 class NetworkOutput(NamedTuple):
@@ -56,13 +39,44 @@ class NetworkOutput(NamedTuple):
     """Stride to unit descriptors [B, N, D, H/stride, W/stride]."""
 
 
-def probability_within_factor(log_scale: Tensor) -> Tensor:
-    """P(|error of log depth| < log 1.25) for a Laplace distribution of scale b: 1 - exp(-log 1.25 / b)."""
-    return 1.0 - torch.exp(-math.log(CONFIDENCE_FACTOR) * torch.exp(-log_scale))
+class Refined(NamedTuple):
+    """What coarse to fine ends with, at stride 4."""
+
+    state: Tensor
+    """[B, C, H/4, W/4]."""
+    log_depth: dict[int, Tensor]
+    """Stride to [B, 1, H/stride, W/stride] log metres."""
+    log_scale: Tensor
+    """[B, 1, H/4, W/4] log of the Laplace scale."""
+    descriptors: dict[int, Tensor]
+    """Stride to unit descriptors [B, N, D, H/stride, W/stride]."""
+
+
+class Evidence(NamedTuple):
+    """What the views say at stride 8, in the reference frame."""
+
+    fused: Tensor
+    """[B, C, h, w] features."""
+    change: Tensor
+    """[B, 2, h, w] weighted mean and spread of what the views say log depth should change by."""
+    weights: Tensor
+    """[B, N, h, w] the views' shares."""
+    scale: Tensor
+    """[B, N, h, w] log of the views' Laplace scales."""
+    seen: Tensor
+    """[B, N, h, w] 1 where the view sees the pixel, else 0."""
 
 
 class Level(nn.Module):
-    """One step from coarse to fine: fused features, agreement and the coarser state to a finer state and log depth."""
+    """One step from coarse to fine: fused features, agreement and the coarser state to a finer state and log depth.
+
+    Args:
+        fused: channels of the fused features.
+        extra: channels of agreement and evidence; the 4 of the camera maps and the log depth itself are added.
+        coarse: channels of the coarser level's state, 0 if there is none.
+        outputs: channels of the state.
+        blocks: residual blocks.
+    """
 
     def __init__(self, fused: int, extra: int, coarse: int, outputs: int, blocks: int) -> None:
         super().__init__()
@@ -74,8 +88,17 @@ class Level(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, inputs: list[Tensor], state: Tensor | None, log_depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs at this level, the coarser state and the current log depth [B, 1, h, w] to state, log depth, log scale."""
-        x = self.mix(torch.cat([*inputs, log_depth - 2.7], dim=1))
+        """One level.
+
+        Args:
+            inputs: [B, ., h, w] each, of `fused + extra + 4` channels together.
+            state: [B, coarse, h/2, w/2] of the coarser level, None at the coarsest.
+            log_depth: [B, 1, h, w] so far, log metres.
+
+        Returns:
+            State [B, outputs, h, w], log depth and log scale [B, 1, h, w].
+        """
+        x = self.mix(torch.cat([*inputs, log_depth - TYPICAL_LOG_DEPTH], dim=1))
         if self.coarse is not None and state is not None:
             x = x + upsample(self.coarse(state))
         x = self.blocks(x)
@@ -125,7 +148,7 @@ class MsDepth(nn.Module):
         """Fuse.
 
         Args:
-            images: [B, N, 3, H, W] in [0, 1].
+            images: [B, N, 3, H, W] in [0, 1]; H and W are multiples of 32.
             intrinsics: [B, N, 3, 3], px of the H x W images.
             view_from_reference: [B, N, 4, 4], metres.
             reference_intrinsics: [B, 3, 3], px of the H x W reference view.
@@ -134,93 +157,77 @@ class MsDepth(nn.Module):
         Returns:
             See `NetworkOutput`.
         """
-        height, width = images.shape[-2:]
         view = self.encoder(images.flatten(0, 1), intrinsics.flatten(0, 1))
-        shape = images.shape[:2]
         present = torch.ones_like(intrinsics[:, :, 0, 0]) if present is None else present
-        log_depth = torch.full_like(view.pyramid[32][: shape[0], :1], math.log(self.config.start_depth_m))
-        state: Tensor | None = None
-        coarse: dict[int, Tensor] = {}
-        descriptors: dict[int, Tensor] = {}
-        for stride in (32, 16, 8, 4):
-            views, maps = self._at_level(
-                stride, height, width, intrinsics, view_from_reference, reference_intrinsics, present
-            )
-            if stride != 32:
-                log_depth = upsample(log_depth)
-            extra: list[Tensor] = []
-            features = view.pyramid[stride]
-            if str(stride) in self.sweeps:
-                sweep = self.sweeps[str(stride)]
-                descriptors[stride] = sweep.descriptors(features).unflatten(0, shape)
-                extra.append(sweep(descriptors[stride], self._depth(log_depth), views))
-            if stride == 4:
-                fused = self._fuse_finest(features.unflatten(0, shape), weights, log_depth, views)
-            elif stride == 8:
-                fused, weights, scale, seen, own = self._fuse_with_evidence(view, log_depth, views, shape)
-                extra.append(own)
-            else:
-                fusion = self.fusions[str(stride)]
-                rows, _ = fusion(warp(fusion.embed(features).unflatten(0, shape), self._depth(log_depth), views), views)
-                fused = to_maps(rows, *log_depth.shape[-2:])
-            state, log_depth, log_scale = self.levels[str(stride)]([fused, *extra, maps], state, log_depth)
-            coarse[stride] = log_depth
-        full = upsample(self._upsample_convex(log_depth, state))
-        full_scale = F.interpolate(log_scale, scale_factor=4.0, mode="bilinear", align_corners=False)
-        return NetworkOutput(full[:, 0], full_scale[:, 0], coarse, view, scale, seen, descriptors)
+        height, width = images.shape[-2:]
+        cameras = Cameras(intrinsics, view_from_reference, reference_intrinsics, present, height, width)
+        fine, evidence = self._coarse_to_fine(view, cameras)
+        full = upsample(self._upsample_convex(fine.log_depth[4], fine.state))
+        full_scale = F.interpolate(fine.log_scale, scale_factor=4.0, mode="bilinear", align_corners=False)
+        return NetworkOutput(
+            full[:, 0], full_scale[:, 0], fine.log_depth, view, evidence.scale, evidence.seen, fine.descriptors
+        )
+
+    def _coarse_to_fine(self, view: ViewFeatures, cameras: Cameras) -> tuple[Refined, Evidence]:
+        """Strides 32, 16, 8 and 4: each warps the views' features with the depth of the one before."""
+        shape = cameras.present.shape
+        start = torch.full_like(view.pyramid[32][: shape[0], :1], math.log(self.config.start_depth_m))
+        # at a constant depth: parallax is below a cell of 32 px
+        views, maps = cameras.at_stride(32)
+        state, depth_32, _ = self.levels["32"]([self._fuse(32, view, start, views), maps], None, start)
+
+        views, maps = cameras.at_stride(16)
+        log_depth = upsample(depth_32)
+        descriptors_16, agreement = self._sweep(16, view, log_depth, views)
+        fused = self._fuse(16, view, log_depth, views)
+        state, depth_16, _ = self.levels["16"]([fused, agreement, maps], state, log_depth)
+
+        views, maps = cameras.at_stride(8)
+        log_depth = upsample(depth_16)
+        descriptors_8, agreement = self._sweep(8, view, log_depth, views)
+        evidence = self._fuse_with_evidence(view, log_depth, views)
+        state, depth_8, _ = self.levels["8"]([evidence.fused, agreement, evidence.change, maps], state, log_depth)
+
+        views, maps = cameras.at_stride(4)
+        log_depth = upsample(depth_8)
+        fused = self._fuse_finest(view.pyramid[4].unflatten(0, shape), evidence.weights, log_depth, views)
+        state, depth_4, log_scale = self.levels["4"]([fused, maps], state, log_depth)
+
+        log_depths = {32: depth_32, 16: depth_16, 8: depth_8, 4: depth_4}
+        return Refined(state, log_depths, log_scale, {16: descriptors_16, 8: descriptors_8}), evidence
+
+    def _sweep(self, stride: int, view: ViewFeatures, log_depth: Tensor, views: Views) -> tuple[Tensor, Tensor]:
+        """Descriptors [B, N, D, h, w], and how well the views agree around the current depth, [B, steps, h, w]."""
+        sweep = self.sweeps[str(stride)]
+        descriptors = sweep.descriptors(view.pyramid[stride]).unflatten(0, views.present.shape)
+        return descriptors, sweep(descriptors, self._depth(log_depth), views)
+
+    def _fuse(self, stride: int, view: ViewFeatures, log_depth: Tensor, views: Views) -> Tensor:
+        """Strides 32 and 16: the views' features, warped with the current depth, as one map [B, C, h, w]."""
+        fusion = self.fusions[str(stride)]
+        embedded = fusion.embed(view.pyramid[stride]).unflatten(0, views.present.shape)
+        rows, _ = fusion(warp(embedded, self._depth(log_depth), views), views)
+        return to_maps(rows, *log_depth.shape[-2:])
 
     def _depth(self, log_depth: Tensor) -> Tensor:
         """Log depth to metres, kept in range; geometry guides the warps but gets no gradient through the positions."""
         low, high = math.log(self.config.min_m), math.log(self.config.max_m)
         return log_depth.detach().clamp(low, high).exp()
 
-    @staticmethod
-    def _at_level(
-        stride: int,
-        height: int,
-        width: int,
-        k: Tensor,
-        view_from_reference: Tensor,
-        reference_k: Tensor,
-        present: Tensor,
-    ) -> tuple[Views, Tensor]:
-        """Geometry at one level, and the reference camera's maps [B, 4, h, w]."""
-        half = 0.5 * (1.0 - 1.0 / stride)
-        offset = k.new_tensor([[0.0, 0.0, half], [0.0, 0.0, half], [0.0, 0.0, 0.0]])
-        scale = k.new_tensor([[1.0 / stride], [1.0 / stride], [1.0]])
-        level_k, level_reference = k * scale - offset, reference_k * scale - offset
-        rays = pixel_rays(level_reference, height // stride, width // stride)
-        maps = camera_maps(level_reference, height // stride, width // stride)
-        return Views(level_k, view_from_reference, rays, present), maps
-
-    def _fuse_with_evidence(
-        self, view: ViewFeatures, log_depth: Tensor, views: Views, shape: torch.Size
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Stride 8: each view's own depth is brought along and compared with the current one.
-
-        Returns:
-            Fused features, the views' weights [B, N, h, w], log scales [B, N, h, w] and visibility [B, N, h, w] in the reference frame, and the
-            weighted mean and spread [B, 2, h, w] of what the views say log depth should change by.
-        """
+    def _fuse_with_evidence(self, view: ViewFeatures, log_depth: Tensor, views: Views) -> Evidence:
+        """Stride 8: each view's own depth is brought along and compared with the current one."""
         fusion = self.fusions["8"]
-        own = torch.cat((fusion.embed(view.pyramid[8]), view.log_depth, view.log_scale), dim=1).unflatten(0, shape)
-        warped = warp(own, self._depth(log_depth), views)
-        embedded, own_depth, scale = warped.features.split((own.shape[2] - 2, 1, 1), dim=-1)
-        # a view's depth at the point, relative to where the point is assumed to be: the same ratio holds in the reference
+        own = torch.cat((fusion.embed(view.pyramid[8]), view.log_depth, view.log_scale), dim=1)
+        warped = warp(own.unflatten(0, views.present.shape), self._depth(log_depth), views)
+        embedded, own_depth, scale = warped.features.split((own.shape[1] - 2, 1, 1), dim=-1)
+        # a view's depth at the point over where the point is assumed to be: the same ratio holds in the reference
         says = (own_depth - warped.z.clamp(min=self.config.min_m).log()).clamp(-2.0, 2.0)
         rows, weights = fusion(warped._replace(features=embedded), views, torch.cat((says, scale), dim=-1))
         mean = (says * weights).sum(dim=1)
         spread = ((says - mean.unsqueeze(1)).abs() * weights).sum(dim=1)
         size = log_depth.shape[-2:]
-        seen = warped.seen[..., 0].unflatten(2, size)
-        own_says = to_maps(torch.cat((mean, spread), dim=-1), *size)
-        return (
-            to_maps(rows, *size),
-            weights[..., 0].unflatten(2, size),
-            scale[..., 0].unflatten(2, size),
-            seen,
-            own_says,
-        )
+        by_view = (x[..., 0].unflatten(2, size) for x in (weights, scale, warped.seen))
+        return Evidence(to_maps(rows, *size), to_maps(torch.cat((mean, spread), dim=-1), *size), *by_view)
 
     def _fuse_finest(self, features: Tensor, weights: Tensor, log_depth: Tensor, views: Views) -> Tensor:
         """Stride 4: the views are weighed as at stride 8, which saves a third of the fusion's time."""
@@ -231,7 +238,7 @@ class MsDepth(nn.Module):
         return to_maps(F.relu(rows), *log_depth.shape[-2:])
 
     def _upsample_convex(self, log_depth: Tensor, state: Tensor) -> Tensor:
-        """Twice the size: each fine pixel is a learned convex combination of its 3 x 3 coarse neighbours (as in RAFT)."""
+        """Twice the size: fine pixels are learned convex combinations of their 3 x 3 coarse neighbours, as in RAFT."""
         height, width = log_depth.shape[-2:]
         # exp and one division: ONNX Runtime's Softmax over an inner axis took 100 ms here
         weights = self.upsampling(state).clamp(-10.0, 10.0).exp().split(4, dim=1)

@@ -1,4 +1,4 @@
-"""What goes wrong with cameras. Each fault is a function of one delivered image, for training, tests and the sample drive."""
+"""What goes wrong with cameras: functions of one delivered image, for training, tests and the sample drive."""
 
 from __future__ import annotations
 

@@ -66,7 +66,8 @@ def facade(rng: np.random.Generator) -> Material:
     """Brick, plaster or concrete."""
     contrast = float(rng.uniform(0.08, 0.4))
     return Material(
-        _tint(rng, 0.15, 0.6, 0.35), float(rng.uniform(0.3, 0.65)), 0.93, float(rng.uniform(4, 11)), float(rng.uniform(0, 3)),
+        _tint(rng, 0.15, 0.6, 0.35), float(rng.uniform(0.3, 0.65)), 0.93,
+        float(rng.uniform(4, 11)), float(rng.uniform(0, 3)),
         (contrast, 0.8 * contrast, float(rng.uniform(0.2, 0.8))),
     )  # fmt: skip
 
@@ -99,6 +100,7 @@ def anything(rng: np.random.Generator) -> Material:
     """For floating objects: bands not tied to one another, so that no colour prior can be learned from them."""
     contrast = rng.uniform(0.05, 0.6, 2)
     return Material(
-        _tint(rng, 0.04, 0.8, 0.7), float(rng.uniform(0.04, 0.8)), float(rng.uniform(0.3, 0.97)), float(rng.uniform(0, 12)), float(rng.normal(0, 5)),
+        _tint(rng, 0.04, 0.8, 0.7), float(rng.uniform(0.04, 0.8)), float(rng.uniform(0.3, 0.97)),
+        float(rng.uniform(0, 12)), float(rng.normal(0, 5)),
         (float(contrast[0]), float(contrast[1]), float(rng.uniform(0.1, 2.0))),
     )  # fmt: skip

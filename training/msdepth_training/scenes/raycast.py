@@ -1,4 +1,4 @@
-"""Which thing each pixel sees and how far away it is: exact ray casting, one thing at a time within its screen rectangle."""
+"""Which thing each pixel sees and how far away: exact ray casting, one thing at a time within its screen rectangle."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from msdepth_training.scenes.instances import BOX, CYLINDER, GROUND_ZONES, Instances
 from msdepth_training.scenes.textures import SIZE
-from msdepth_training.scenes.world import BOX, CYLINDER, GROUND_ZONES, Instances
 
 NEAR_M = 0.2
 Vector = tuple[Tensor, Tensor, Tensor]
@@ -31,6 +31,7 @@ def _rotate(yaw: float, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _slab(origin: Vector, direction: Vector, half: list[float]) -> Tensor:
+    """Distance to a box around 0 with these half extents; inf for a miss and from within."""
     near: Tensor | None = None
     far: Tensor | None = None
     for o, d, h in zip(origin, direction, half, strict=True):
@@ -44,7 +45,7 @@ def _slab(origin: Vector, direction: Vector, half: list[float]) -> Tensor:
 
 
 def _quadric(origin: Vector, direction: Vector, half: list[float], *, upright: bool) -> Tensor:
-    """Ellipsoid, or the side of an upright elliptic cylinder."""
+    """Distance to an ellipsoid around 0, or to the side of an upright elliptic cylinder; inf for a miss."""
     o = [a / h for a, h in zip(origin, half, strict=True)]
     d = [a / h for a, h in zip(direction, half, strict=True)]
     axes = (0, 2) if upright else (0, 1, 2)
@@ -72,7 +73,7 @@ def _holes(texture: Tensor, origin: Vector, direction: Vector, t: Tensor, half: 
 
 
 def _screen_rectangles(corners: Tensor, height: int, width: int) -> list[tuple[int, int, int, int]]:
-    """Pixel bounds (top, bottom, left, right) of projected corners [P, 8, 3] (u, v, z); empty ones where nothing is seen.
+    """Pixel bounds (top, bottom, left, right) of projected corners [P, 8, 3] (u, v, z); empty where nothing is seen.
 
     A thing that reaches behind the camera gets the whole image.
     """
@@ -85,7 +86,7 @@ def _screen_rectangles(corners: Tensor, height: int, width: int) -> list[tuple[i
     bounds = torch.stack((top, bottom, left, right), dim=1)
     bounds = torch.where(behind.any(dim=1, keepdim=True), bounds.new_tensor([0, height, 0, width]), bounds)
     bounds = torch.where(behind.all(dim=1, keepdim=True), torch.zeros_like(bounds), bounds)
-    return [(int(t), int(b), int(l), int(r)) for t, b, l, r in bounds.tolist()]
+    return [(int(t), int(b), int(left), int(right)) for t, b, left, right in bounds.tolist()]
 
 
 def box_corners(instances: Instances, time_s: float) -> Tensor:
@@ -126,34 +127,61 @@ def cast(
         The nearest hits.
     """
     shape = torch.broadcast_shapes(*(t.shape for t in (*origin, *direction)))
-    device = direction[0].device
-    nearest, instance = (
-        torch.full(shape, torch.inf, device=device),
-        torch.full(shape, -1, dtype=torch.long, device=device),
-    )
-    if ground:
-        t = -origin[1] / direction[1].clamp(min=1e-9)
-        on_ground = (direction[1] > 1e-6) & (t > NEAR_M) & (t < 2000.0)
-        nearest, instance = (
-            torch.where(on_ground, t, nearest).expand(shape).clone(),
-            torch.where(on_ground, -2, instance).expand(shape).clone(),
-        )
-    kinds, halves, yaws = instances.kind.tolist(), instances.half_m.tolist(), instances.yaw_rad.tolist()
-    cutouts = instances.cutout.tolist()
-    centres = (instances.centre_m + time_s * instances.velocity_mps).tolist()
+    hits = _ground(origin, direction, shape) if ground else _nothing(direction[0].device, shape)
+    things = _things(instances, time_s)
     for index, (top, bottom, left, right) in enumerate(_screen_rectangles(projected_corners, shape[0], shape[1])):
         if top >= bottom or left >= right:
             continue
-        rows, columns = slice(top, bottom), slice(left, right)
-        cut = [t.expand(shape)[rows, columns] if t.ndim else t for t in (*origin, *direction)]
-        half, (cx, cy, cz) = halves[index], centres[index]
-        ox, oz = _rotate(yaws[index], cut[0] - cx, cut[2] - cz)
-        dx, dz = _rotate(yaws[index], cut[3], cut[5])
-        o, d = (ox, cut[1] - cy, oz), (dx, cut[4], dz)
-        t = _slab(o, d, half) if kinds[index] == BOX else _quadric(o, d, half, upright=kinds[index] == CYLINDER)
-        if cutouts[index] > 0:
-            t = _holes(leaf_texture, o, d, t, half, cutouts[index])
-        closer = t < nearest[rows, columns]
-        instance[rows, columns].masked_fill_(closer, index)
-        nearest[rows, columns] = torch.minimum(t, nearest[rows, columns])
-    return Hits(nearest, instance)
+        part = slice(top, bottom), slice(left, right)
+        cut = [t.expand(shape)[part] if t.ndim else t for t in (*origin, *direction)]
+        t = _distance(things[index], tuple(cut[:3]), tuple(cut[3:]), leaf_texture)
+        closer = t < hits.distance[part]
+        hits.instance[part].masked_fill_(closer, index)
+        hits.distance[part] = torch.minimum(t, hits.distance[part])
+    return hits
+
+
+def _nothing(device: torch.device, shape: torch.Size) -> Hits:
+    """Only sky."""
+    return Hits(
+        torch.full(shape, torch.inf, device=device), torch.full(shape, -1, dtype=torch.long, device=device)
+    )
+
+
+def _ground(origin: Vector, direction: Vector, shape: torch.Size) -> Hits:
+    """The plane y = 0, up to 2 km away, and sky."""
+    t = -origin[1] / direction[1].clamp(min=1e-9)
+    on_ground = (direction[1] > 1e-6) & (t > NEAR_M) & (t < 2000.0)
+    sky = _nothing(direction[0].device, shape)
+    return Hits(
+        torch.where(on_ground, t, sky.distance).expand(shape).clone(),
+        torch.where(on_ground, -2, sky.instance).expand(shape).clone(),
+    )
+
+
+class _Thing(NamedTuple):
+    """One instance as plain numbers."""
+
+    kind: int
+    half_m: list[float]
+    yaw_rad: float
+    cutout: float
+    centre_m: list[float]
+
+
+def _things(instances: Instances, time_s: float) -> list[_Thing]:
+    """All instances, in one transfer from the device per column, where they are at a time."""
+    centres = instances.centre_m + time_s * instances.velocity_mps
+    columns = (instances.kind, instances.half_m, instances.yaw_rad, instances.cutout, centres)
+    return [_Thing(*row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+
+
+def _distance(thing: _Thing, origin: Vector, direction: Vector, leaf_texture: Tensor) -> Tensor:
+    """Distance of one thing along rays in the world frame; inf where they miss it or pass between its leaves."""
+    cx, cy, cz = thing.centre_m
+    ox, oz = _rotate(thing.yaw_rad, origin[0] - cx, origin[2] - cz)
+    dx, dz = _rotate(thing.yaw_rad, direction[0], direction[2])
+    o, d = (ox, origin[1] - cy, oz), (dx, direction[1], dz)
+    half, upright = thing.half_m, thing.kind == CYLINDER
+    t = _slab(o, d, half) if thing.kind == BOX else _quadric(o, d, half, upright=upright)
+    return _holes(leaf_texture, o, d, t, half, thing.cutout) if thing.cutout > 0 else t

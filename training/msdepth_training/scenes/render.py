@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +17,11 @@ from msdepth_training.scenes.textures import atlas
 from msdepth_training.scenes.world import Scene
 
 SHADOW_SIZE = 384
+"""Cells per side of the shadow map."""
 SHADOW_SPAN_M = 96.0
+"""Width of the shadow map."""
 LEAF_TEXTURE = 3
+"""Layer of the atlas that decides where foliage has holes."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,12 @@ def _world_from_vehicle(scene: Scene, time_s: float) -> Tensor:
 
 
 def _shadow_map(scene: Scene, leaf: Tensor, ego_z: float, time_s: float) -> tuple[Tensor, Tensor]:
-    """Distance of the first thing seen from the sun on a grid, and the sun's axes [3, 3] (rows: right, down, towards the ground)."""
+    """What the sun sees.
+
+    Returns:
+        Distance [SHADOW_SIZE, SHADOW_SIZE] of the first thing, metres, and [3, 4]: the sun's axes (rows: right, down,
+        towards the ground) beside the coordinates, along them, of the grid's first cell.
+    """
     device = scene.instances.half_m.device
     forward = -torch.tensor(scene.conditions.sun_direction, device=device)
     right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0], device=device), forward)
@@ -61,7 +70,33 @@ def _shadow_map(scene: Scene, leaf: Tensor, ego_z: float, time_s: float) -> tupl
     return hits.distance, frame
 
 
+class _Moment(NamedTuple):
+    """What all cameras of one frame share."""
+
+    scene: Scene
+    textures: Tensor
+    """The atlas."""
+    world_from_vehicle: Tensor
+    """[4, 4], metres."""
+    corners: Tensor
+    """Of all things, from `raycast.box_corners`."""
+    shadow: tuple[Tensor, Tensor] | None
+    """From `_shadow_map`; None without sun."""
+    time_s: float
+
+
+def _moment(scene: Scene, time_s: float, device: torch.device) -> _Moment:
+    scene = dataclasses.replace(scene, instances=scene.instances.to(device))
+    textures = atlas(device)
+    world_from_vehicle = _world_from_vehicle(scene, time_s).to(device)
+    sunny = scene.conditions.sun_share * scene.conditions.daylight > 0.02
+    ego_z = float(world_from_vehicle[2, 3])
+    shadow = _shadow_map(scene, textures[LEAF_TEXTURE], ego_z, time_s) if sunny else None
+    return _Moment(scene, textures, world_from_vehicle, raycast.box_corners(scene.instances, time_s), shadow, time_s)
+
+
 def _sunlit(shadow: tuple[Tensor, Tensor] | None, s: shading.Surface) -> Tensor:
+    """[h, w] 1 where the sun reaches the surface, else 0; beyond the shadow map it does."""
     if shadow is None:
         return torch.ones_like(s.distance_m)
     distance, frame = shadow
@@ -93,62 +128,43 @@ def render_frame(
     Returns:
         Images and exact depth, on `device`.
     """
-    device = device or torch.device("cpu")
-    scene = dataclasses.replace(scene, instances=scene.instances.to(device))
-    textures = atlas(device)
-    leaf = textures[LEAF_TEXTURE]
-    world_from_vehicle = _world_from_vehicle(scene, time_s).to(device)
-    ego_z = float(world_from_vehicle[2, 3])
-    shadow = (
-        _shadow_map(scene, leaf, ego_z, time_s)
-        if scene.conditions.sun_share * scene.conditions.daylight > 0.02
-        else None
-    )
-    corners = raycast.box_corners(scene.instances, time_s)
+    moment = _moment(scene, time_s, device or torch.device("cpu"))
     rng = np.random.default_rng([scene.seed, 11])
+    # drawn for every camera, rendered or not, so that a camera's character does not depend on the others
     characters = {s: sensors.sample_noise(rng) for s in rig.k}
     images, depths = {}, {}
     for spectrum in spectra or tuple(rig.k):
-        world_from_camera = world_from_vehicle @ rig.vehicle_from_camera[spectrum].to(device)
-        s, lit = _visible(scene, rig, spectrum, world_from_camera, corners, textures, shadow, time_s)
-        frame_seed = int(abs(time_s) * 1000) + 7919 * (scene.seed % 100_003)
-        if spectrum == "thermal":
-            apparent = shading.emitted(scene, s, textures, lit, time_s=time_s)
-            images[spectrum] = sensors.thermal_camera(
-                apparent, characters[spectrum], scene.conditions, frame_seed=frame_seed
-            )
-        else:
-            radiance = shading.reflected(
-                scene, s, textures, lit, world_from_vehicle[:3, 2], band=spectrum, time_s=time_s
-            )
-            images[spectrum] = sensors.visible_camera(
-                radiance, characters[spectrum], scene.conditions, frame_seed=frame_seed
-            )
-        depths[spectrum] = s.depth_m
+        images[spectrum], depths[spectrum] = _camera(moment, rig, spectrum, characters[spectrum])
     return Frame(images, depths, rig, time_s)
 
 
-def _visible(
-    scene: Scene,
-    rig: SceneRig,
-    spectrum: str,
-    world_from_camera: Tensor,
-    corners: Tensor,
-    textures: Tensor,
-    shadow: tuple[Tensor, Tensor] | None,
-    time_s: float,
-) -> tuple[shading.Surface, Tensor]:
+def _camera(m: _Moment, rig: SceneRig, spectrum: str, character: sensors.SensorNoise) -> tuple[Tensor, Tensor]:
+    """One camera's image and depth."""
+    s, lit = _visible(m, rig, spectrum)
+    conditions = m.scene.conditions
+    frame_seed = int(abs(m.time_s) * 1000) + 7919 * (m.scene.seed % 100_003)
+    if spectrum == "thermal":
+        apparent_k = shading.emitted(m.scene, s, m.textures, lit, time_s=m.time_s)
+        return sensors.thermal_camera(apparent_k, character, conditions, frame_seed=frame_seed), s.depth_m
+    forward = m.world_from_vehicle[:3, 2]
+    radiance = shading.reflected(m.scene, s, m.textures, lit, forward, band=spectrum, time_s=m.time_s)
+    return sensors.visible_camera(radiance, character, conditions, frame_seed=frame_seed), s.depth_m
+
+
+def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[shading.Surface, Tensor]:
     """Visible surfaces of one camera and where the sun reaches them."""
+    world_from_camera = m.world_from_vehicle @ rig.vehicle_from_camera[spectrum].to(m.world_from_vehicle.device)
     k = rig.k[spectrum].to(world_from_camera.device)
     rays = pixel_rays(k, rig.height, rig.width)
     direction = tuple(torch.einsum("ij,jhw->ihw", world_from_camera[:3, :3], rays).unbind(0))
     origin = tuple(world_from_camera[:3, 3].unbind())
     camera_from_world = torch.linalg.inv(world_from_camera)
-    seen = corners @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
+    seen = m.corners @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
     z = seen[..., 2].clamp(min=1e-3)
     projected = torch.stack(
         (k[0, 0] * seen[..., 0] / z + k[0, 2], k[1, 1] * seen[..., 1] / z + k[1, 2], seen[..., 2]), dim=-1
     )
-    hits = raycast.cast(scene.instances, origin, direction, projected, textures[LEAF_TEXTURE], time_s=time_s)
-    s = shading.surface(scene, hits, origin, direction, textures, time_s=time_s, pixel_rad=1.0 / float(k[0, 0]))
-    return s, _sunlit(shadow, s)
+    hits = raycast.cast(m.scene.instances, origin, direction, projected, m.textures[LEAF_TEXTURE], time_s=m.time_s)
+    pixel_rad = 1.0 / float(k[0, 0])
+    s = shading.surface(m.scene, hits, origin, direction, m.textures, time_s=m.time_s, pixel_rad=pixel_rad)
+    return s, _sunlit(m.shadow, s)

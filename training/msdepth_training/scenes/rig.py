@@ -31,12 +31,12 @@ class SceneRig:
     k: dict[str, Tensor]
     """Spectrum to [3, 3], px of the height x width image."""
     vehicle_from_camera: dict[str, Tensor]
-    """Spectrum to [4, 4]: optical frame to the vehicle's frame (x right, y down, z forward, origin on the ground), metres."""
+    """Spectrum to [4, 4], metres. The vehicle's frame: x right, y down, z forward, origin on the ground."""
     height: int
     width: int
 
     def view_from_reference(self, view: str, reference: str) -> Tensor:
-        """[4, 4], metres."""
+        """[4, 4] for points, metres."""
         return torch.linalg.inv(self.vehicle_from_camera[view]) @ self.vehicle_from_camera[reference]
 
 

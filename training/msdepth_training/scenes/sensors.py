@@ -21,18 +21,27 @@ class SensorNoise:
     """Random numbers of one camera in one sequence, drawn on the CPU so that every device sees the same."""
 
     exposure_bias: float
+    """Factor on the exposure."""
     blur_px: float
+    """Of the optics, standard deviation."""
     read_noise: float
+    """Standard deviation, in parts of full scale."""
     tint: tuple[float, float, float]
+    """Gains of red, green, blue: white balance."""
     pattern_seed: int
+    """Of the thermal camera's fixed pattern."""
 
 
 def sample_noise(rng: np.random.Generator) -> SensorNoise:
     """Draw one camera's character."""
     r, g, b = np.exp(rng.normal(0, 0.06, 3))
     return SensorNoise(
-        float(np.exp(rng.normal(0, 0.3))), float(rng.uniform(0.3, 0.8)), float(rng.uniform(0.003, 0.012)), (float(r), float(g), float(b)), int(rng.integers(2**31))
-    )  # fmt: skip
+        exposure_bias=float(np.exp(rng.normal(0, 0.3))),
+        blur_px=float(rng.uniform(0.3, 0.8)),
+        read_noise=float(rng.uniform(0.003, 0.012)),
+        tint=(float(r), float(g), float(b)),
+        pattern_seed=int(rng.integers(2**31)),
+    )
 
 
 def blur(image: Tensor, sigma_px: float) -> Tensor:

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from msdepth_training.scenes.raycast import Hits
+from msdepth_training.scenes.instances import BOX, CYLINDER, GROUND_ZONES
+from msdepth_training.scenes.raycast import Hits, Vector
 from msdepth_training.scenes.textures import SIZE, look_up
-from msdepth_training.scenes.world import BOX, GROUND_ZONES, Scene
-
-Vector = tuple[Tensor, Tensor, Tensor]
+from msdepth_training.scenes.world import Scene
 
 
 class Surface(NamedTuple):
@@ -70,7 +69,7 @@ def _normal_and_uv(
     is_box = t.kind[instance] == BOX
     box = [torch.where(face == i, ratio[i].sign(), 0.0) for i in range(3)]
     curved = [ratio[i] / half[..., i] for i in range(3)]
-    curved[1] = torch.where(t.kind[instance] == 2, 0.0, curved[1])
+    curved[1] = torch.where(t.kind[instance] == CYLINDER, 0.0, curved[1])
     length = (sum(v * v for v in curved)).clamp(min=1e-12).sqrt()
     n = [torch.where(is_box, b, v / length) for b, v in zip(box, curved, strict=True)]
     around = torch.atan2(ratio[0], -ratio[2]) * torch.maximum(half[..., 0], half[..., 2])
@@ -108,17 +107,32 @@ def surface(
     up = (torch.zeros_like(reach), -torch.ones_like(reach), torch.zeros_like(reach))
     normal = tuple(torch.where(ground, a, b) for a, b in zip(up, normal, strict=True))
     u, v = torch.where(ground, point[0], u), torch.where(ground, point[2], v)
-    texels = scene.instances.texels_per_m[instance]
-    seed = instance * 37 % SIZE
-    layer = scene.instances.layer[instance]
     distance = torch.where(sky, torch.full_like(reach, 1e4), reach * length)
     facing = sum(a * b for a, b in zip(normal, direction, strict=True)).abs() / length
     footprint = distance * pixel_rad / facing.clamp(min=0.15)
-    fine = look_up(textures, layer, u * texels + seed, v * texels, nearest=True) * (1.0 / (footprint * texels)).clamp(
-        max=1.0
-    )
+    texture = _texture(scene, instance, textures, u, v, footprint)
+    window, lit = _windows(scene, instance, u, v, side)
+    view = tuple(d / length for d in direction)
+    return Surface(
+        sky, distance, torch.where(sky, torch.inf, hits.distance), point, normal, view, instance,
+        texture, window & ~sky, window & ~sky & lit,
+    )  # fmt: skip
+
+
+def _texture(scene: Scene, instance: Tensor, textures: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
+    """Fine and coarse texture at surface coordinates (u, v), metres, faded where a pixel's footprint is wider."""
+    texels = scene.instances.texels_per_m[instance]
+    seed = instance * 37 % SIZE
+    layer = scene.instances.layer[instance]
+    fine = look_up(textures, layer, u * texels + seed, v * texels, nearest=True)
+    fine = fine * (1.0 / (footprint * texels)).clamp(max=1.0)
     coarse = look_up(textures, layer, u * texels / 9 + 3 * seed, v * texels / 9 + seed)
     coarse = coarse * (4.0 / (footprint * texels / 9)).clamp(max=1.0)
+    return 0.6 * fine + 0.8 * coarse
+
+
+def _windows(scene: Scene, instance: Tensor, u: Tensor, v: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether (u, v), metres along a facade, fall on a window, and whether that one would have light inside."""
     period = scene.instances.windows[instance].clamp(min=0.1)
     iu, iv = u / period, v / period
     window = (
@@ -128,11 +142,7 @@ def surface(
         & ((iv - iv.floor() - 0.5).abs() < 0.32)
     )
     hashed = torch.remainder(torch.sin(iu.floor() * 12.9898 + iv.floor() * 78.233 + instance * 3.7) * 43758.5453, 1.0)
-    view = tuple(d / length for d in direction)
-    return Surface(
-        sky, distance, torch.where(sky, torch.inf, hits.distance), point, normal, view, instance,
-        0.6 * fine + 0.8 * coarse, window & ~sky, window & ~sky & (hashed > 0.7),
-    )  # fmt: skip
+    return window, hashed > 0.7
 
 
 def _dot(a: Vector, b: tuple[float, float, float] | Vector) -> Tensor:
@@ -192,32 +202,47 @@ def reflected(
     albedo = t.nir[s.instance][None] if nir else t.rgb[s.instance].movedim(-1, 0)
     albedo = albedo * (1.0 + t.contrast[s.instance][..., 1 if nir else 0] * s.texture).clamp(min=0.1)
     albedo = torch.where(s.glass, torch.full_like(albedo, 0.035), albedo) * (1.0 - 0.35 * c.rain)
-    sky_colour = albedo.new_tensor([0.12] if nir else [0.42, 0.58, 0.85])[:, None, None]
     grey = albedo.new_tensor([0.75] if nir else [0.75, 0.77, 0.8])[:, None, None]
-    cover = c.clouds if c.clouds == 1.0 else (_clouds(textures, s, time_s) * 2.0 * c.clouds).clamp(max=1.0)
-    sky = torch.lerp(sky_colour.expand_as(albedo), grey.expand_as(albedo), cover + 0.0 * s.distance_m)
-    horizon = torch.exp(-6.0 * (-s.view[1]).clamp(min=0.0))
-    sky = torch.lerp(sky, 0.85 * grey.expand_as(albedo), 0.6 * horizon)
-    if c.clouds == 1.0:
-        sky = sky * (0.8 + 0.3 * _clouds(textures, s, time_s))
-    sun = c.sun_share * _dot(s.normal, c.sun_direction).clamp(min=0.0) * sunlit
-    ambient = (1.0 - c.sun_share) * (0.6 - 0.4 * s.normal[1]) * (0.6 if nir and c.clouds < 1.0 else 1.0)
-    dark = max(0.0, 1.0 - 4.0 * c.daylight)
-    lamps = dark * (_lamps(scene, s) + _headlights(s, forward)) * (0.35 if nir else 1.0)
-    own = (
-        c.active_nir * 40.0 * dark * (-_dot(s.normal, s.view)).clamp(min=0.0) / (s.distance_m**2 + 25.0) if nir else 0.0
-    )
-    light = c.daylight * (sun * 1.3 + ambient) + 0.0006 + lamps + own
+    sky = _sky(scene, s, textures, grey.expand_as(albedo), nir=nir, time_s=time_s)
+    light = _light(scene, s, sunlit, forward, nir=nir)
     mirrored = (
         torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m))
         * c.daylight
         * sky.mean(dim=0)
     )
+    dark = _darkness(scene)
     glow = t.emission[s.instance] * (1.0 if dark else 0.3) + 0.12 * dark * s.lit_window
     radiance = albedo * light + mirrored + glow * (0.5 if nir else 1.0)
     sky = c.daylight * sky + 0.0008
     airlight = c.daylight * grey * 0.8 + 0.004
     return _fogged(torch.where(s.sky, sky, radiance), s, c.extinction_per_m, airlight)
+
+
+def _darkness(scene: Scene) -> float:
+    """How far lamps are on: 0 by day to 1 at night."""
+    return max(0.0, 1.0 - 4.0 * scene.conditions.daylight)
+
+
+def _sky(scene: Scene, s: Surface, textures: Tensor, grey: Tensor, *, nir: bool, time_s: float) -> Tensor:
+    """Radiance of the sky in every direction at full daylight, shape of the grey [C, h, w] of clouds and horizon."""
+    c = scene.conditions
+    blue = grey.new_tensor([0.12] if nir else [0.42, 0.58, 0.85])[:, None, None]
+    cover = c.clouds if c.clouds == 1.0 else (_clouds(textures, s, time_s) * 2.0 * c.clouds).clamp(max=1.0)
+    sky = torch.lerp(blue.expand_as(grey), grey, cover + 0.0 * s.distance_m)
+    horizon = torch.exp(-6.0 * (-s.view[1]).clamp(min=0.0))
+    sky = torch.lerp(sky, 0.85 * grey, 0.6 * horizon)
+    return sky * (0.8 + 0.3 * _clouds(textures, s, time_s)) if c.clouds == 1.0 else sky
+
+
+def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bool) -> Tensor:
+    """[h, w] light that falls on the surfaces, in units of full daylight."""
+    c, dark = scene.conditions, _darkness(scene)
+    sun = c.sun_share * _dot(s.normal, c.sun_direction).clamp(min=0.0) * sunlit
+    ambient = (1.0 - c.sun_share) * (0.6 - 0.4 * s.normal[1]) * (0.6 if nir and c.clouds < 1.0 else 1.0)
+    lamps = dark * (_lamps(scene, s) + _headlights(s, forward)) * (0.35 if nir else 1.0)
+    facing = (-_dot(s.normal, s.view)).clamp(min=0.0)
+    own = c.active_nir * 40.0 * dark * facing / (s.distance_m**2 + 25.0) if nir else 0.0
+    return c.daylight * (sun * 1.3 + ambient) + 0.0006 + lamps + own
 
 
 def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_s: float) -> Tensor:

@@ -1,6 +1,6 @@
 """Procedural tileable textures: octave noise, cells, stripes, bricks, foliage, checks and ridges.
 
-Training and test scenes draw from different families, so that a test scene shows nothing the network could have memorised.
+Training and test scenes draw from different families: a test scene shows nothing the network could have memorised.
 """
 
 from __future__ import annotations

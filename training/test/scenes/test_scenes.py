@@ -6,8 +6,8 @@ import torch
 
 from msdepth_training.errors import TrainingError
 from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
+from msdepth_training.scenes.instances import GROUND_ZONES
 from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS, atlas
-from msdepth_training.scenes.world import GROUND_ZONES
 
 H, W = 48, 120
 

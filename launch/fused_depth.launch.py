@@ -44,7 +44,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("points", default_value="false", choices=BOOLEANS,
                               description="publish fused_depth/points with depth_image_proc"),
         DeclareLaunchArgument("transport", default_value="vehicle", choices=["vehicle", "host_only", "default"],
-                              description="Fast DDS profile; default leaves the environment as it is"),
+                              description="Fast DDS profile; default leaves the choice to the process"),
     ]  # fmt: skip
     arguments += [
         DeclareLaunchArgument(name, default_value="", choices=["", *choices] if choices else None,
@@ -99,10 +99,10 @@ def transport_settings(share: Path, transport: str) -> list[LaunchDescriptionEnt
     if own := os.environ.get(variable):
         return [LogInfo(msg=f"keeping {variable}={own}; its shared-memory segment must hold several images")]
     if transport == "host_only":
-        return [
-            SetEnvironmentVariable(variable, str(host_only_profile())),
-            SetEnvironmentVariable("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST"),
-        ]
+        # Humble does not know the discovery range
+        humble = os.environ.get("ROS_DISTRO") == "humble"
+        localhost = ("ROS_LOCALHOST_ONLY", "1") if humble else ("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        return [SetEnvironmentVariable(variable, str(host_only_profile())), SetEnvironmentVariable(*localhost)]
     settings: list[LaunchDescriptionEntity] = []
     if not has_roomy_shared_memory():
         settings.append(LogInfo(msg="/dev/shm is small, images will be lost: start the container with --shm-size=1g"))

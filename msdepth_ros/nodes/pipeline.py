@@ -148,7 +148,8 @@ class Pipeline:
             return
         reference = frame_set.items.get(settings.reference)
         stamp_ns = reference.item.stamp_ns if reference else frame_set.stamp_ns
-        limits = {"min_m": settings.depth_min_m, "max_m": settings.depth_max_m}
+        # the network's depth ends at its own range: there, too, is beyond
+        limits = {"min_m": settings.depth_min_m, "max_m": min(settings.depth_max_m, engine.info.max_m)}
         depth_m = published_depth_m(result, min_confidence=settings.output_min_confidence, **limits)
         outputs.publish(header_at(stamp_ns, calibration.output_frame), result, depth_m, **limits)
         newest_ns = max(frame.stamp_ns for frame in frames.values())

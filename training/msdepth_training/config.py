@@ -101,6 +101,6 @@ def load_config(path: Path) -> TrainConfig:
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"cannot read {path}: {error}") from error
+        raise TrainingError(f"cannot read {path}: {' '.join(str(error).split())}") from error
     config: TrainConfig = from_mapping(TrainConfig, content or {}, str(path))
     return config

@@ -1,8 +1,11 @@
+import dataclasses
+
 import pytest
 
 from msdepth_training.cli import CONFIGS
-from msdepth_training.config import load_config
+from msdepth_training.config import Stage, TrainConfig, from_mapping, load_config
 from msdepth_training.errors import TrainingError
+from msdepth_training.networks import NetworkConfig
 
 
 def write(tmp_path, text):
@@ -31,11 +34,21 @@ def test_values_and_defaults(tmp_path):
         ("seed: x", "seed"),
         ("network: 3", "network"),
         ("[", "cannot read"),
+        ("[1, 2]", "expected a mapping"),
+        ("stages: 3", "stages: expected a list"),
+        ("stages: [{steps: 2.5}]", r"stages\[0\]\.steps: expected int"),
+        ("seed: true", "seed: expected int"),
+        ("learning_rate: yes", "learning_rate: expected float"),
     ],
 )
 def test_a_wrong_key_or_type_is_named(tmp_path, text, named):
     with pytest.raises(TrainingError, match=named):
         load_config(write(tmp_path, text))
+
+
+def test_what_a_checkpoint_stores_is_read_back():
+    config = TrainConfig(name="b", network=NetworkConfig(descriptor=5), stages=(Stage(steps=3), Stage(batch=1)))
+    assert from_mapping(TrainConfig, dataclasses.asdict(config), "here") == config
 
 
 def test_a_missing_file_is_named(tmp_path):

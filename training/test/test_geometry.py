@@ -96,6 +96,13 @@ def test_an_occluded_point_is_not_visible():
 
 
 def test_scaling_keeps_rays_where_they_were():
+    """The middle of a block of 2 x 4 pixels is the middle of the one pixel it becomes."""
+    middle, block = torch.tensor([6.0, 2.0, 1.0]), torch.tensor([12.5, 9.5, 1.0])
+    smaller = scale_intrinsics(K_WIDE, 0.5, 0.25)
+    torch.testing.assert_close(torch.linalg.inv(smaller) @ middle, torch.linalg.inv(K_WIDE) @ block)
+
+
+def test_scaling_by_the_pinhole_formula():
     scaled = scale_intrinsics(K_WIDE, 0.5, 0.25)
     assert scaled[0, 0].item() == 15.0
     assert scaled[0, 2].item() == pytest.approx(0.5 * (19.3 + 0.5) - 0.5)

@@ -1,24 +1,18 @@
-import math
-
 import pytest
 import torch
 
-from msdepth_training.confidence import probability_within_factor
 from msdepth_training.geometry import pixel_rays
-from msdepth_training.networks import MsDepth, NetworkConfig
+from msdepth_training.networks import MsDepth
 from msdepth_training.networks.cameras import Views
 from msdepth_training.networks.fusion import PlaneSweep, SetFusion, Warped, warp
 
-SMALL = NetworkConfig(
-    channels=(4, 8, 12, 16, 16), blocks=(1, 1, 1, 1), fused=(4, 8, 8, 8), decoder=(8, 8, 8, 8), descriptor=4
-)
 H, W = 64, 96
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(small):
     torch.manual_seed(0)
-    network = MsDepth(SMALL)
+    network = MsDepth(small)
     with torch.no_grad():  # away from the all-zero reliability heads, so that views differ in weight
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -72,8 +66,8 @@ def test_every_view_changes_the_result(network):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3])
-def test_batches_train(batch):
-    network = MsDepth(SMALL).train()
+def test_batches_train(small, batch):
+    network = MsDepth(small).train()
     out = network(*inputs(batch=batch))
     (out.log_depth.mean() + out.log_scale.mean() + out.view.log_depth.mean() + out.view.log_scale.mean()).backward()
     missing = [n for n, p in network.named_parameters() if p.grad is None and "describe" not in n]
@@ -125,13 +119,6 @@ def test_the_identity_warp_returns_the_features():
     features = torch.randn(1, 1, 6, 16, 24)
     warped = warp(features, torch.full((1, 1, 16, 24), 3.0), plane_views(1, 0.0))
     torch.testing.assert_close(warped.features[0, 0].T.view(6, 16, 24), features[0, 0], atol=1e-4, rtol=0)
-
-
-def test_confidence_is_the_probability_of_a_laplace_distribution():
-    b = 0.1
-    samples = torch.distributions.Laplace(0.0, b).sample((200_000,))
-    share = (samples.abs() < math.log(1.25)).float().mean()
-    assert probability_within_factor(torch.tensor(math.log(b))).item() == pytest.approx(share.item(), abs=0.005)
 
 
 def test_the_shipped_size_has_about_a_million_parameters():

@@ -1,0 +1,49 @@
+import dataclasses
+
+import pytest
+import torch
+
+from msdepth_training.datasets.scenes import SceneSet, load_set, render_set, shrink
+from msdepth_training.errors import TrainingError
+from msdepth_training.train import scene_set
+
+
+def test_rendered_sets_are_read_back_and_not_rendered_again(config, data, samples):
+    assert len(samples) == 8
+    assert samples.images.shape == (8, 5, 64, 160)
+    assert samples.previous.tolist() == [0, 0, 2, 2, 4, 4, 6, 6]
+    written = [p.stat().st_mtime_ns for p in data.iterdir()]
+    render_set(scene_set(config.stages[0]), data, workers=1)
+    assert [p.stat().st_mtime_ns for p in data.iterdir()] == written
+
+
+def test_a_missing_set_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(TrainingError, match="render"):
+        load_set(SceneSet("test", 0, 1, 64, 160), tmp_path)
+
+
+def test_the_name_of_a_shard_says_all_that_decides_its_content(tmp_path):
+    plain = SceneSet("test", 0, 40, 64, 160)
+    changes = {"split": "train", "first_seed": 40, "height": 32, "width": 96, "frames": 1, "jitter": 0.0}
+    others = [dataclasses.replace(plain, **{name: value}) for name, value in changes.items()]
+    names = {s.shard_path(tmp_path, i).name for s in (plain, *others) for i in (0, 1)}
+    assert len(names) == 14
+
+
+def test_views_are_scaled_and_grey_ones_repeated(samples):
+    views = samples.views(torch.tensor([3, 5]))
+    assert views.shape == (2, 3, 3, 64, 160)
+    assert torch.equal(views[1, 0], samples.images[5, :3] / 255.0)
+    for view, channel in ((1, 3), (2, 4)):
+        for repeated in views[1, view]:
+            assert torch.equal(repeated, samples.images[5, channel] / 255.0)
+
+
+def test_shrinking_averages_images_and_picks_depth(samples):
+    small = shrink(samples, 2)
+    assert small.images.shape == (8, 5, 32, 80)
+    assert abs(small.images[0, 1, 4, 7].item() - samples.images[0, 1, 8:10, 14:16].float().mean().item()) <= 0.5
+    assert torch.equal(small.depth_m, samples.depth_m[..., 1::2, 1::2])
+    assert small.k[0, 0, 0, 2].item() == pytest.approx((samples.k[0, 0, 0, 2].item() + 0.5) / 2 - 0.5, abs=1e-4)
+    assert small.k[0, 0, 1, 1].item() == pytest.approx(samples.k[0, 0, 1, 1].item() / 2)
+    assert shrink(samples, 1) is samples

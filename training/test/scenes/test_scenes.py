@@ -7,6 +7,7 @@ import torch
 from msdepth_training.errors import TrainingError
 from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
 from msdepth_training.scenes.instances import GROUND_ZONES
+from msdepth_training.scenes.sensors import COUNTS_PER_K
 from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS, atlas
 
 H, W = 48, 120
@@ -112,10 +113,19 @@ def test_the_bands_are_physically_distinct(rig):
     assert thermal[depth < 30].float().mean() > thermal[torch.isinf(depth)].float().mean() + 200
 
 
-def test_the_same_street_is_dark_at_night(rig):
-    day, night = (render_frame(sample_scene(8, "train", condition=c), rig, time_s=0.0) for c in ("day", "night"))
-    assert night.images["rgb"].float().mean() < 0.7 * day.images["rgb"].float().mean()
-    assert torch.equal(torch.isinf(day.depth_m["rgb"]), torch.isinf(night.depth_m["rgb"]))
+def test_the_same_street_is_dark_and_noisy_in_rgb_at_night_and_hardly_changes_in_thermal(day, rig, frame):
+    dark = dataclasses.replace(day.conditions, daylight=0.002, sun_share=0.0)
+    night = render_frame(dataclasses.replace(day, conditions=dark), rig, time_s=0.0)
+    assert torch.equal(night.depth_m["rgb"], frame.depth_m["rgb"])
+    assert night.images["rgb"].float().mean() < 0.7 * frame.images["rgb"].float().mean()
+
+    def grain(image):
+        """Difference between neighbours, over the brightness."""
+        return float(image.float().diff(dim=-1).abs().median() / image.float().mean())
+
+    assert grain(night.images["rgb"]) > 1.5 * grain(frame.images["rgb"])
+    shift = night.images["thermal"].float().mean() - frame.images["thermal"].float().mean()
+    assert abs(shift) < 8 * COUNTS_PER_K
 
 
 def test_fog_hides_what_is_far_in_rgb_more_than_in_thermal(rig):

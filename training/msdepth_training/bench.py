@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 import torch
 
-from msdepth_training.datasets.scenes import SceneSet, load_set, render_set
+from msdepth_training.datasets.scenes import TEST_SEED, SceneSet, load_set, render_set
 from msdepth_training.evaluate import OnnxPredictor, RowPrior, Score, score_row_prior, score_rows
 from msdepth_training.export import ContractModel, example_inputs
 from msdepth_training.networks import MsDepth
@@ -62,7 +62,7 @@ def measure_speed(path: Path, height: int, width: int, *, threads: int) -> dict[
 
 def measure_accuracy(path: Path, height: int, width: int, *, scenes: int, data: Path, workers: int) -> dict[str, Any]:
     """Unscaled AbsRel on test scenes, each condition equally often, and of the row prior."""
-    test = SceneSet("test", 0, scenes, height, width, frames=1)
+    test = SceneSet("test", TEST_SEED, scenes, height, width, frames=1)
     prior = SceneSet("train", PRIOR_SEED, scenes, height, width, frames=1)
     for part in (test, prior):
         render_set(part, data, workers=workers)

@@ -9,16 +9,16 @@ import json
 import logging
 import math
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.calibrate import calibrate
 from msdepth_training.config import TrainConfig, load_config
-from msdepth_training.datasets.scenes import SceneSet, load_set, render_set
+from msdepth_training.datasets.scenes import TEST_SEED, VALIDATION_SEED, SceneSet, load_set, render_set
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import MAX_M, OnnxPredictor, card_metrics, score_rows, view_calibration_error
 from msdepth_training.export import (
@@ -45,12 +45,10 @@ def _config(name: str) -> TrainConfig:
     return load_config(path if path.suffix in (".yaml", ".yml") else CONFIGS / f"{name}.yaml")
 
 
-def _commit() -> str:
-    """The commit the code is at; "unknown" outside a checkout."""
-    found = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() if found.returncode == 0 else "unknown"
+def _trained_at(state: dict[str, Any]) -> str:
+    """The commit that training ended with; "unknown" for a checkpoint that does not say."""
+    history = state["history"] or [{}]
+    return str(history[-1].get("commit", "unknown"))
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -60,7 +58,7 @@ def train(arguments: argparse.Namespace) -> None:
     trainer = Trainer(
         config, arguments.run, device=torch.device(arguments.device), data=arguments.data, workers=arguments.workers
     )
-    trainer.resume()
+    trainer.resume(change_config=arguments.change_config)
     complete = trainer.train(stop_after_s=arguments.minutes * 60.0)
     state = "complete" if complete else "stopped at the time limit; the same command goes on from here"
     done = f"{trainer.step} of {trainer.total_steps} steps, {trainer.seconds / 60:.1f} min of training"
@@ -72,11 +70,11 @@ def export(arguments: argparse.Namespace) -> None:
     network, config, state = load_network(arguments.run / "checkpoint.pt")
     stage = config.stages[-1]
     size = {"height": stage.height, "width": stage.width}
-    held_out = SceneSet("validation", 0, config.validation_sequences, frames=1, **size)
+    held_out = SceneSet("validation", VALIDATION_SEED, config.validation_sequences, frames=1, **size)
     render_set(held_out, arguments.data, workers=arguments.workers)
     model = ContractModel(network, calibrate(network, load_set(held_out, arguments.data)))
     path = arguments.models / f"{config.name}.onnx"
-    metadata = contract_metadata(network, name=config.name, version=config.version, commit=_commit(), **size)
+    metadata = contract_metadata(network, name=config.name, version=config.version, commit=_trained_at(state), **size)
     export_onnx(model, path, metadata=metadata, **size)
     differences = {str(n): largest_difference(model, path, count=n, **size) for n in (1, 2, 3)}
     if max(differences.values()) > TOLERANCE:
@@ -92,14 +90,14 @@ def export(arguments: argparse.Namespace) -> None:
 def _card(
     arguments: argparse.Namespace,
     config: TrainConfig,
-    state: dict[str, float],
+    state: dict[str, Any],
     model: ContractModel,
     path: Path,
     differences: dict[str, float],
 ) -> dict[str, object]:
     """The model card; measures the exported file on test scenes."""
     stage = config.stages[-1]
-    test = SceneSet("test", 0, arguments.test_sequences, stage.height, stage.width, frames=1)
+    test = SceneSet("test", TEST_SEED, arguments.test_sequences, stage.height, stage.width, frames=1)
     render_set(test, arguments.data, workers=arguments.workers)
     samples, predictor = load_set(test, arguments.data), OnnxPredictor(path)
     return {
@@ -107,8 +105,9 @@ def _card(
         "recipe": "msdepth", "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "parameters": sum(p.numel() for p in model.network.parameters()),
         "training": {
-            "command": f"msdepth-train train --config {arguments.config}", "commit": _commit(), "seed": config.seed,
-            "steps": state["step"], "minutes": round(state["seconds"] / 60, 1), "device": arguments.device_note,
+            "command": f"msdepth-train train --config {arguments.config}", "seed": config.seed,
+            "steps": state["step"], "minutes": round(state["seconds"] / 60, 1), "history": state["history"],
+            "notes": arguments.note,
             "data": "procedural scenes of msdepth_training", "config": dataclasses.asdict(config),
         },
         "calibration": {
@@ -138,12 +137,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     part.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
     part.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    part.add_argument("--change-config", action="store_true", help="go on with a configuration that has changed")
     part.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after this long")
     part.set_defaults(run_command=train)
     part = commands.add_parser("export", parents=[common], help="calibrate and export a trained network with its card")
     part.add_argument("--models", type=Path, default=Path("models"))
     part.add_argument("--test-sequences", type=int, default=120)
-    part.add_argument("--device-note", default="2 CPU cores", help="what it was trained on, for the card")
+    part.add_argument("--note", action="append", default=[], help="a sentence on the training for the card")
     part.set_defaults(run_command=export)
     return parser
 

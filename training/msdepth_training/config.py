@@ -27,6 +27,8 @@ class Stage:
     batch: int = 4
     """Sets of three views per step."""
     steps: int = 1000
+    learning_rate: float = 2e-3
+    """Constant, but for the last stage, where it falls along half a cosine."""
     shrink: int = 1
     """Frames are rendered this many times larger and averaged down: several stages can share one set of scenes."""
 
@@ -43,9 +45,7 @@ class TrainConfig:
     """Of the first weights, the order of frames and the augmentation."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     stages: tuple[Stage, ...] = (Stage(),)
-    """One after the other, under one schedule of the learning rate."""
-    learning_rate: float = 2e-3
-    """At its peak."""
+    """One after the other."""
     weight_decay: float = 1e-3
     warmup_steps: int = 200
     gradient_clip: float = 1.0

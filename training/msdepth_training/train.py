@@ -6,7 +6,9 @@ import copy
 import dataclasses
 import json
 import math
+import os
 import pickle
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +28,13 @@ from msdepth_training.objective import objective
 
 REFERENCE_SHARES = (0.6, 0.2, 0.2)
 """How often the output frame is that of the RGB, NIR, thermal camera."""
+
+
+def commit() -> str:
+    """The commit the code is at; "unknown" outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else "unknown"
 
 
 def scene_set(stage: Stage) -> SceneSet:
@@ -71,19 +80,23 @@ class Trainer:
         self.network = MsDepth(config.network).to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            self.network.parameters(), lr=config.stages[0].learning_rate, weight_decay=config.weight_decay
         )
         self.step = 0
+        self.history: list[dict[str, object]] = []
         self.total_steps = sum(s.steps for s in config.stages)
         self.seconds = 0.0
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine down to 2 %."""
-        c = self.config
-        if step < c.warmup_steps:
-            return c.learning_rate * (step + 1) / c.warmup_steps
-        progress = (step - c.warmup_steps) / max(1, self.total_steps - c.warmup_steps)
-        return c.learning_rate * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * progress)))
+        """Linear warm-up, then constant within a stage; in the last stage half a cosine down to 2 %."""
+        first = 0
+        for stage in self.config.stages[:-1]:
+            if step < first + stage.steps:
+                return stage.learning_rate * min(1.0, (step + 1) / self.config.warmup_steps)
+            first += stage.steps
+        last = self.config.stages[-1]
+        falling = 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * (step - first) / max(1, last.steps)))
+        return last.learning_rate * falling * min(1.0, (step + 1) / self.config.warmup_steps)
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
@@ -91,6 +104,7 @@ class Trainer:
             "config": dataclasses.asdict(self.config),
             "step": self.step,
             "seconds": self.seconds,
+            "history": self.history,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -100,22 +114,33 @@ class Trainer:
         torch.save(state, part)
         part.rename(self.run / "checkpoint.pt")
 
-    def resume(self) -> None:
+    def resume(self, *, change_config: bool = False) -> None:
         """Continue from the run's checkpoint if there is one.
 
+        Args:
+            change_config: go on although the configuration is another now; the checkpoint's history remembers it.
+
         Raises:
-            TrainingError: it is not a checkpoint, or that of another network.
+            TrainingError: it is not a checkpoint, or that of another network or configuration.
         """
         path = self.run / "checkpoint.pt"
-        if not path.exists():
-            return
-        state = _read(path, self.device)
-        if state["config"]["network"] != dataclasses.asdict(self.config)["network"]:
-            raise TrainingError(f"{path} was trained with another network; choose a new --run folder")
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        if path.exists():
+            state, config = _read(path, self.device), dataclasses.asdict(self.config)
+            if state["config"]["network"] != config["network"]:
+                raise TrainingError(f"{path} was trained with another network; choose a new --run folder")
+            changed = sorted(key for key in config if state["config"].get(key) != config[key])
+            if changed and not change_config:
+                raise TrainingError(
+                    f"{path} was trained with another {', '.join(changed)}; "
+                    "choose a new --run folder, or say --change-config"
+                )
+            self.step, self.seconds, self.history = state["step"], state["seconds"], state.get("history", [])
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        gpu = self.device.type == "cuda"
+        where = torch.cuda.get_device_name(self.device) if gpu else f"{os.cpu_count()} CPU cores"
+        self.history = [*self.history, {"from_step": self.step, "commit": commit(), "device": where}]
 
     def batches(self, samples: Samples, stage: Stage, first: int, last: int) -> Iterator[Batch]:
         """Augmented batches for steps first to last - 1.
@@ -243,4 +268,4 @@ def load_network(checkpoint: Path) -> tuple[MsDepth, TrainConfig, dict[str, Any]
     config: TrainConfig = from_mapping(TrainConfig, state["config"], str(checkpoint))
     network = MsDepth(config.network)
     network.load_state_dict(state["average"])
-    return network.eval(), config, {"step": state["step"], "seconds": state["seconds"]}
+    return network.eval(), config, {key: state.get(key) for key in ("step", "seconds", "history")}

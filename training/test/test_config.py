@@ -21,8 +21,8 @@ def test_the_shipped_configuration_loads_and_fits_the_time_allowed():
 
 
 def test_values_and_defaults(tmp_path):
-    config = load_config(write(tmp_path, "name: a\nlearning_rate: 1\nnetwork: {descriptor: 4}\nstages: [{steps: 3}]\n"))
-    assert (config.name, config.learning_rate, config.network.descriptor, config.stages[0].steps) == ("a", 1.0, 4, 3)
+    config = load_config(write(tmp_path, "name: a\nweight_decay: 1\nnetwork: {descriptor: 4}\nstages: [{steps: 3}]\n"))
+    assert (config.name, config.weight_decay, config.network.descriptor, config.stages[0].steps) == ("a", 1.0, 4, 3)
     assert config.network.max_m == 100.0
 
 
@@ -38,7 +38,7 @@ def test_values_and_defaults(tmp_path):
         ("stages: 3", "stages: expected a list"),
         ("stages: [{steps: 2.5}]", r"stages\[0\]\.steps: expected int"),
         ("seed: true", "seed: expected int"),
-        ("learning_rate: yes", "learning_rate: expected float"),
+        ("weight_decay: yes", "weight_decay: expected float"),
     ],
 )
 def test_a_wrong_key_or_type_is_named(tmp_path, text, named):

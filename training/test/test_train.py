@@ -29,19 +29,20 @@ def test_a_batch_maps_the_reference_onto_itself(samples):
     assert torch.isinf(batch.depth_m).any()
 
 
-def test_the_learning_rate_warms_up_and_falls_to_two_percent(tmp_path, trainer, config):
-    config = dataclasses.replace(config, warmup_steps=4, stages=(dataclasses.replace(config.stages[0], steps=20),))
-    run = trainer(tmp_path, config)
-    rates = [run.learning_rate(step) for step in range(21)]
-    assert rates[0] == pytest.approx(config.learning_rate / 4)
-    assert max(rates) == rates[3] == rates[4] == config.learning_rate
-    assert rates[4:] == sorted(rates[4:], reverse=True)
-    assert rates[20] == pytest.approx(0.02 * config.learning_rate)
+def test_the_learning_rate_warms_up_is_constant_and_falls_in_the_last_stage(tmp_path, trainer, config):
+    stages = tuple(dataclasses.replace(config.stages[0], steps=20, learning_rate=rate) for rate in (2e-3, 1e-3))
+    run = trainer(tmp_path, dataclasses.replace(config, warmup_steps=4, stages=stages))
+    rates = [run.learning_rate(step) for step in range(41)]
+    assert rates[0] == pytest.approx(2e-3 / 4)
+    assert set(rates[3:20]) == {2e-3}
+    assert rates[20] == pytest.approx(1e-3)
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert rates[40] == pytest.approx(0.02 * 1e-3)
 
 
 def test_training_lowers_the_loss(tmp_path, trainer, config, samples):
-    stage = dataclasses.replace(config.stages[0], steps=40)
-    config = dataclasses.replace(config, stages=(stage,), warmup_steps=5, learning_rate=5e-3, fault_share=0.0)
+    stage = dataclasses.replace(config.stages[0], steps=40, learning_rate=5e-3)
+    config = dataclasses.replace(config, stages=(stage,), warmup_steps=5, fault_share=0.0)
     run = trainer(tmp_path, config)
     losses = [run.update(b)["total"] for b in run.batches(samples, stage, 0, 40)]
     assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
@@ -71,6 +72,16 @@ def test_a_checkpoint_of_another_network_is_refused(trained, trainer, config):
     other = dataclasses.replace(config, network=dataclasses.replace(config.network, descriptor=8))
     with pytest.raises(TrainingError, match="another network"):
         trainer(trained, other).resume()
+
+
+def test_a_changed_configuration_is_refused_unless_wanted_and_then_remembered(tmp_path, trainer, config):
+    trainer(tmp_path, config).save()
+    changed = dataclasses.replace(config, fault_share=0.5)
+    with pytest.raises(TrainingError, match="fault_share.*--change-config"):
+        trainer(tmp_path, changed).resume()
+    run = trainer(tmp_path, changed)
+    run.resume(change_config=True)
+    assert run.history[-1]["from_step"] == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind", b"PK\x03\x04 cut off"])

@@ -21,6 +21,8 @@ from msdepth_training.geometry import scale_intrinsics
 from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
 from msdepth_training.scenes.world import Split
 
+VALIDATION_SEED, TEST_SEED = 1_000_000, 2_000_000
+"""First seeds of scenes training never sees. Rigs and sensors are drawn from the seed alone: seeds must not meet."""
 SHARD = 20
 """Sequences per file."""
 SKY_M = 1e4

@@ -42,4 +42,4 @@ class Cameras(NamedTuple):
         k, reference_k = (scale_intrinsics(x, 1.0 / stride, 1.0 / stride) for x in (self.k, self.reference_k))
         size = self.height // stride, self.width // stride
         views = Views(k, self.view_from_reference, pixel_rays(reference_k, *size), self.present)
-        return views, camera_maps(reference_k, *size)
+        return views, camera_maps(reference_k, *size, stride)

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdepth_training.geometry import pixel_rays
+from msdepth_training.geometry import pixel_rays, scale_intrinsics
 from msdepth_training.networks.blocks import Downsample, ResidualBlock, conv_bn
 
-CANONICAL_FOCAL_PX_PER_WIDTH = 0.625
-"""Focal lengths are fed relative to 400 px at 640 px image width, about a 77 degree field of view."""
+CANONICAL_FOCAL_PX = 400.0
+"""Focal lengths are fed relative to this one, in px of the images: what a lens twice as long shows twice as large is as
+far away. Relative to the image's width, depth learned at one image size was wrong by the ratio of sizes at another."""
 TYPICAL_LOG_DEPTH = 2.7
 """Log of 15 m: depth heads start near the middle of the range."""
 
@@ -22,19 +23,20 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
-def camera_maps(k: Tensor, height: int, width: int) -> Tensor:
+def camera_maps(k: Tensor, height: int, width: int, stride: int) -> Tensor:
     """What the network is told of a camera at every pixel, so that one network is metric for any focal length.
 
     Args:
-        k: [M, 3, 3], px of a height x width image.
-        height: rows.
-        width: columns.
+        k: [M, 3, 3], px of the height x width level.
+        height: rows of the level.
+        width: columns of the level.
+        stride: image pixels per pixel of the level.
 
     Returns:
         [M, 4, height, width]: x/z and y/z of the pixel's ray, log of fx and of fy over the canonical focal length.
     """
     rays = pixel_rays(k, height, width)[:, :2]
-    focal = torch.stack((k[:, 0, 0], k[:, 1, 1]), dim=1) / (width * CANONICAL_FOCAL_PX_PER_WIDTH)
+    focal = torch.stack((k[:, 0, 0], k[:, 1, 1]), dim=1) / (CANONICAL_FOCAL_PX / stride)
     return torch.cat((rays, focal.log()[..., None, None].expand(-1, -1, height, width)), dim=1)
 
 
@@ -83,9 +85,8 @@ class Encoder(nn.Module):
         for index, stage in enumerate(self.stages):
             if index >= 2:
                 stride = 2 ** (index + 1)
-                # without the half pixel of `scale_intrinsics`: trained weights count on it
-                level_k = torch.cat((k[:, :2] / stride, k[:, 2:]), dim=1)
-                x = torch.cat((x, camera_maps(level_k, height // stride, width // stride)), dim=1)
+                level_k = scale_intrinsics(k, 1.0 / stride, 1.0 / stride)
+                x = torch.cat((x, camera_maps(level_k, height // stride, width // stride, stride)), dim=1)
             x = stage(x)
             levels.append(x)
         for index in (2, 1, 0):

@@ -17,9 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
-from msdepth_ros.nodes.transport import prepare_process, require_rclpy
+from msdepth_ros.nodes.tool import run_tool
 from msdepth_ros.replay.moments import save_moments
 from msdepth_ros.replay.playback import TRUTH, parse_spectra
 from msdepth_ros.replay.recorder import Recorder, RecorderConfig
@@ -173,25 +172,8 @@ def run(options: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `monitor` process; returns the exit code."""
-    try:
-        require_rclpy()
-        prepare_process()
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        import rclpy
-        from rclpy.signals import SignalHandlerOptions
-        from rclpy.utilities import remove_ros_args
-
-        arguments = list(sys.argv if argv is None else ["monitor", *argv])
-        options = _parser().parse_args(remove_ros_args(arguments)[1:])
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        try:
-            run(options)
-        finally:
-            rclpy.try_shutdown()
-    except MsdepthError as error:
-        print(f"monitor: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    return run_tool("monitor", _parser(), run, argv)
 
 
 if __name__ == "__main__":

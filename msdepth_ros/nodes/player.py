@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import sys
 import threading
 import time
 from collections import Counter, deque
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.nodes.transport import prepare_process, require_rclpy
+from msdepth_ros.nodes.tool import run_tool
 from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.instants import camera_period_ns, group_instants
 from msdepth_ros.replay.playback import (
@@ -188,24 +187,7 @@ def run(options: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the `player` process; returns the exit code."""
-    try:
-        require_rclpy()
-        prepare_process()
-        import rclpy
-        from rclpy.signals import SignalHandlerOptions
-        from rclpy.utilities import remove_ros_args
-
-        arguments = list(sys.argv if argv is None else ["player", *argv])
-        options = _parser().parse_args(remove_ros_args(arguments)[1:])
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        try:
-            run(options)
-        finally:
-            rclpy.try_shutdown()
-    except MsdepthError as error:
-        print(f"player: error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_tool("player", _parser(), run, argv)
 
 
 if __name__ == "__main__":

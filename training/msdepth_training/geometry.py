@@ -6,6 +6,8 @@ points from b to a. Depth is along the z axis of the camera it belongs to, in me
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -79,7 +81,7 @@ def reproject(
     return torch.stack((fx * x / safe_z + cx, fy * y / safe_z + cy), dim=-1), z
 
 
-def sample_rows(features: Tensor, uv: Tensor) -> Tensor:
+def sample_rows(features: Tensor, uv: Tensor, gain: Tensor | None = None) -> Tensor:
     """Bilinear samples at pixel positions, edge values outside.
 
     Rows of channels are gathered instead of calling grid_sample: ONNX Runtime's GridSample recomputes the position for
@@ -89,6 +91,7 @@ def sample_rows(features: Tensor, uv: Tensor) -> Tensor:
         features: [M, C, h, w].
         uv: [M, P, 2] in px of the h x w map; (0, 0) is the centre of the first pixel, so sampling at `pixel_grid`
             returns the map exactly.
+        gain: [M, P] to multiply the samples with, None for 1; on the rows it would cost a pass over all of them.
 
     Returns:
         [M, P, C].
@@ -102,12 +105,15 @@ def sample_rows(features: Tensor, uv: Tensor) -> Tensor:
     # at the last column and row the share of the neighbour is 0: it may be the pixel itself
     right = index + (left < width - 1.0).long()
     down = (top < height - 1.0).long() * width
-    right_share, bottom_share = (u - left).unsqueeze(-1), (v - top).unsqueeze(-1)
+    right_share, bottom_share = u - left, v - top
+    bottom_right = right_share * bottom_share
+    top_right, bottom_left = right_share - bottom_right, bottom_share - bottom_right
+    shares = [1.0 - right_share - bottom_left, top_right, bottom_left, bottom_right]
+    if gain is not None:
+        shares = [share * gain for share in shares]
     # an embedding look-up is a gather of whole rows whose gradient is fast on the CPU too
-    top_left, bottom_left = F.embedding(index, rows), F.embedding(index + down, rows)
-    upper = top_left + (F.embedding(right, rows) - top_left) * right_share
-    lower = bottom_left + (F.embedding(right + down, rows) - bottom_left) * right_share
-    return upper + (lower - upper) * bottom_share
+    taps = [F.embedding(i, rows) for i in (index, right, index + down, right + down)]
+    return functools.reduce(torch.add, [tap * share.unsqueeze(-1) for tap, share in zip(taps, shares, strict=True)])
 
 
 def inside(uv: Tensor, z: Tensor, height: int, width: int) -> Tensor:

@@ -27,22 +27,30 @@ class Warped(NamedTuple):
     """[B, N, P, 1] depth of the assumed point in the view's frame, metres."""
 
 
-def warp(features: Tensor, depth_m: Tensor, views: Views) -> Warped:
+def warp(
+    features: Tensor, depth_m: Tensor, views: Views, *, weights: Tensor | None = None, masked: bool = False
+) -> Warped:
     """Bring features into the reference frame.
 
     Args:
         features: [B, N, C, h, w].
         depth_m: [B, 1, h', w] what the reference's depth is taken to be; h' may hold several stacked hypotheses.
         views: geometry at this level, with rays for h' x w.
+        weights: [B, N, P] to multiply the views' features with.
+        masked: features that a view does not see are 0, not the nearest ones at its border.
 
     Returns:
         Rows of P = h' * w points.
     """
     batch, count, channels, height, width = features.shape
     uv, z = reproject(depth_m, views.reference_rays, views.view_from_reference, views.k)
-    rows = sample_rows(features.reshape(batch * count, channels, height, width), uv.reshape(batch * count, -1, 2))
-    seen = inside(uv, z, height, width) * views.present[..., None, None]
-    return Warped(rows.view(batch, count, -1, channels), seen.view(batch, count, -1, 1), z.view(batch, count, -1, 1))
+    seen = (inside(uv, z, height, width) * views.present[..., None, None]).view(batch, count, -1)
+    gain = seen if masked else None
+    if weights is not None:
+        gain = weights if gain is None else weights * gain
+    maps = features.reshape(batch * count, channels, height, width)
+    rows = sample_rows(maps, uv.reshape(batch * count, -1, 2), None if gain is None else gain.flatten(0, 1))
+    return Warped(rows.view(batch, count, -1, channels), seen.unsqueeze(-1), z.view(batch, count, -1, 1))
 
 
 def to_maps(rows: Tensor, height: int, width: int) -> Tensor:
@@ -131,11 +139,11 @@ class PlaneSweep(nn.Module):
         batch, _, _, height, width = descriptors.shape
         steps = self.factors.shape[0]
         depths = (depth_m * self.factors.view(1, -1, 1, 1)).reshape(batch, 1, steps * height, width)
-        warped = warp(descriptors, depths, views._replace(reference_rays=views.reference_rays.repeat(1, 1, steps, 1)))
-        seen_features = warped.features * warped.seen
-        total, count = seen_features.sum(dim=1), warped.seen.sum(dim=1)
+        stacked = views._replace(reference_rays=views.reference_rays.repeat(1, 1, steps, 1))
+        warped = warp(descriptors, depths, stacked, masked=True)
+        total, count = warped.features.sum(dim=1), warped.seen.sum(dim=1)
         # a descriptor between two pixels is shorter than one, so its own square is subtracted, not 1
-        own = seen_features.square().sum(dim=1)
+        own = warped.features.square().sum(dim=1)
         products = (total.square() - own).sum(dim=-1, keepdim=True)
         agreement = products / (count * (count - 1.0)).clamp(min=1.0)
         return agreement.view(batch, steps, height, width)

@@ -232,9 +232,8 @@ class MsDepth(nn.Module):
     def _fuse_finest(self, features: Tensor, weights: Tensor, log_depth: Tensor, views: Views) -> Tensor:
         """Stride 4: the views are weighed as at stride 8, which saves a third of the fusion's time."""
         embedded = self.finest(features.flatten(0, 1)).unflatten(0, features.shape[:2])
-        warped = warp(embedded, self._depth(log_depth), views)
-        fine = F.interpolate(weights, scale_factor=2.0, mode="bilinear", align_corners=False).flatten(2).unsqueeze(-1)
-        rows = (warped.features * (fine * warped.seen)).sum(dim=1)
+        fine = F.interpolate(weights, scale_factor=2.0, mode="bilinear", align_corners=False).flatten(2)
+        rows = warp(embedded, self._depth(log_depth), views, weights=fine, masked=True).features.sum(dim=1)
         return to_maps(F.relu(rows), *log_depth.shape[-2:])
 
     def _upsample_convex(self, log_depth: Tensor, state: Tensor) -> Tensor:

@@ -29,7 +29,8 @@ from msdepth_training.scenes.render import Frame
 from msdepth_training.scenes.rig import MS2_CENTRE_M, MS2_PITCH_RAD, rotation
 from msdepth_training.scenes.world import Scene
 
-SEED = 7
+SEED = 263
+"""One of the streets where nothing comes nearer than a metre to the vehicle."""
 PERIOD_NS = 100_000_000
 INSTANTS = 100
 START_NS = 1_760_000_000_000_000_000

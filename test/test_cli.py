@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import models
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import models
 from msdepth_ros import __version__, cli
 from msdepth_ros.core.camera import CameraModel, Rig
 from msdepth_ros.core.spectra import SPECTRA

@@ -7,13 +7,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import models
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
+import models
 from msdepth_ros.core.camera import CameraModel, Rig, RigViews
 from msdepth_ros.core.engine import DepthEngine, DepthResult, default_model_path
 from msdepth_ros.core.errors import MsdepthError

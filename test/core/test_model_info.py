@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import models
 import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import models
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.model_info import default_model_path, read_model
 from msdepth_ros.core.onnx_header import read_onnx_header

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, MetricMean, depth_metrics
+from msdepth_ros.core.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.confidence import CONFIDENCE_FACTOR
 from msdepth_training.datasets.scenes import Samples
@@ -58,9 +59,7 @@ class OnnxPredictor:
     """An exported model in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, *, threads: int = 2) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
 
     def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
         """See `Predictor`."""

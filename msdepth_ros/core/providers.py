@@ -46,8 +46,8 @@ def session_options(threads: int) -> ort.SessionOptions:
     """Options for one session that shares the machine with camera drivers.
 
     Its threads do not spin while they wait for work. By default they do, also after the network has run: on two cores
-    with camera drivers beside it, that took half as much CPU time again and nearly twice as long for each image. Work is
-    handed out in small blocks, so that a core somebody else uses does not hold up the other: a sixth faster there.
+    with camera drivers beside it, that took half as much CPU time again and nearly twice as long for each image. Work
+    is handed out in small blocks, so that a core somebody else uses does not hold up the other: a sixth faster there.
     """
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL

@@ -59,7 +59,8 @@ class OnnxPredictor:
     """An exported model in ONNX Runtime on the CPU."""
 
     def __init__(self, path: Path, *, threads: int = 2) -> None:
-        self.session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=providers)
 
     def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
         """See `Predictor`."""

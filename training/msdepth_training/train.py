@@ -39,9 +39,7 @@ def commit() -> str:
 
 def scene_set(stage: Stage) -> SceneSet:
     """The training scenes of a stage."""
-    return SceneSet(
-        "train", stage.first_seed, stage.sequences, stage.height * stage.shrink, stage.width * stage.shrink
-    )
+    return SceneSet("train", stage.first_seed, stage.sequences, stage.height * stage.shrink, stage.width * stage.shrink)
 
 
 def make_batch(samples: Samples, index: Tensor, reference: Tensor) -> Batch:

@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from msdepth_training.geometry import inside, pixel_grid, pixel_rays, reproject, sample_rows, scale_intrinsics, visible
+from msdepth_training.geometry import (
+    inside,
+    invert_intrinsics,
+    level_pixels,
+    pixel_grid,
+    pixel_rays,
+    reproject,
+    sample_rows,
+    scale_intrinsics,
+    visible,
+)
 
 K_WIDE = torch.tensor([[30.0, 0.0, 19.3], [0.0, 34.0, 11.6], [0.0, 0.0, 1.0]])
 K_LONG = torch.tensor([[55.0, 0.0, 23.1], [0.0, 51.0, 9.2], [0.0, 0.0, 1.0]])
@@ -110,6 +120,18 @@ def test_scaling_keeps_rays_where_they_were():
     middle, block = torch.tensor([6.0, 2.0, 1.0]), torch.tensor([12.5, 9.5, 1.0])
     smaller = scale_intrinsics(K_WIDE, 0.5, 0.25)
     torch.testing.assert_close(torch.linalg.inv(smaller) @ middle, torch.linalg.inv(K_WIDE) @ block)
+
+
+def test_the_inverse_of_k_undoes_it():
+    both = torch.stack((K_WIDE, K_LONG))
+    torch.testing.assert_close(invert_intrinsics(both) @ both, torch.eye(3).expand(2, 3, 3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 8])
+def test_rays_of_a_level_are_those_of_the_smaller_image(stride):
+    smaller = scale_intrinsics(K_WIDE, 1.0 / stride, 1.0 / stride)
+    rays = invert_intrinsics(K_WIDE) @ level_pixels(H, W, stride, device=torch.device("cpu"))
+    torch.testing.assert_close(rays, pixel_rays(smaller, H // stride, W // stride).flatten(1), atol=1e-5, rtol=0)
 
 
 def test_scaling_by_the_pinhole_formula():

@@ -202,9 +202,7 @@ def _refuse_bad_overrides(node: Node) -> None:
             raise MsdepthError(f"unknown parameter {name}; {hint}")
 
 
-def _change(
-    node: Node, changes: Sequence[Parameter], on_change: Callable[[Settings], None]
-) -> SetParametersResult:
+def _change(node: Node, changes: Sequence[Parameter], on_change: Callable[[Settings], None]) -> SetParametersResult:
     """Accepts changes after which all settings still hold together."""
     values = {spec.name: node.get_parameter(spec.name).value for spec in PARAMETERS}
     values.update({change.name: change.value for change in changes if change.name in _SPECS})

@@ -22,9 +22,7 @@ _NEAREST_COLOUR_M = 0.1
 _SMALLEST_M = 1e-6
 
 
-def published_depth_m(
-    result: DepthResult, *, min_m: float, max_m: float, min_confidence: float
-) -> NDArray[np.float32]:
+def published_depth_m(result: DepthResult, *, min_m: float, max_m: float, min_confidence: float) -> NDArray[np.float32]:
     """Depth by the rules of REP 117 and REP 118.
 
     Args:

@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,18 +142,24 @@ class Trainer:
         self.history = [*self.history, {"from_step": self.step, "commit": commit(), "device": where}]
 
     def batches(self, samples: Samples, stage: Stage, first: int, last: int) -> Iterator[Batch]:
-        """Augmented batches for steps first to last - 1.
+        """Augmented batches for steps first to last - 1; the next one is made in a thread during a step."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            ready = pool.submit(self._batch, samples, stage, first)
+            for step in range(first, last):
+                batch = ready.result()
+                if step + 1 < last:
+                    ready = pool.submit(self._batch, samples, stage, step + 1)
+                yield batch
 
-        Each depends on the seed and its step alone, so that a resumed run sees what an uninterrupted one sees.
-        """
-        for step in range(first, last):
-            rng = np.random.default_rng([self.config.seed, step])
-            index = torch.from_numpy(rng.choice(len(samples), stage.batch, replace=False))
-            reference = torch.from_numpy(rng.choice(3, stage.batch, p=REFERENCE_SHARES))
-            batch = make_batch(samples, index, reference)
-            batch = Batch(*(t.to(self.device) for t in batch))
-            previous = samples.views(samples.previous[index]).to(self.device)
-            yield augment(batch, previous, rng, fault_share=self.config.fault_share)
+    def _batch(self, samples: Samples, stage: Stage, step: int) -> Batch:
+        """Depends on the seed and the step alone, so that a resumed run sees what an uninterrupted one sees."""
+        rng = np.random.default_rng([self.config.seed, step])
+        index = torch.from_numpy(rng.choice(len(samples), stage.batch, replace=False))
+        reference = torch.from_numpy(rng.choice(3, stage.batch, p=REFERENCE_SHARES))
+        batch = make_batch(samples, index, reference)
+        batch = Batch(*(t.to(self.device) for t in batch))
+        previous = samples.views(samples.previous[index]).to(self.device)
+        return augment(batch, previous, rng, fault_share=self.config.fault_share)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the terms of the loss, see `objective`."""

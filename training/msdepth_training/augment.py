@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,9 @@ from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.scenes.faults import IMAGE_FAULTS, possible
+
+VIEW_SHARES = (0.55, 0.3, 0.15)
+"""How often the fusion gets three, two, one views, unless told otherwise."""
 
 
 class Batch(NamedTuple):
@@ -61,13 +65,20 @@ def break_view(image: Tensor, previous: Tensor, spectrum: str, rng: np.random.Ge
     return previous if fault == "frozen" else IMAGE_FAULTS[fault](image, rng)
 
 
-def sample_present(rng: np.random.Generator) -> list[float]:
-    """Which views the fusion gets: all three in 55 %, two in 30 %, one in 15 % of the draws."""
-    kept = rng.permutation(3)[: int(rng.choice([3, 2, 1], p=[0.55, 0.3, 0.15]))]
+def sample_present(rng: np.random.Generator, view_shares: Sequence[float]) -> list[float]:
+    """Which views the fusion gets, 1 or 0 each; all three, two and one of them have the probabilities `view_shares`."""
+    kept = rng.permutation(3)[: int(rng.choice([3, 2, 1], p=view_shares))]
     return [1.0 if i in kept else 0.0 for i in range(3)]
 
 
-def augment(batch: Batch, previous: Tensor, rng: np.random.Generator, *, fault_share: float) -> Batch:
+def augment(
+    batch: Batch,
+    previous: Tensor,
+    rng: np.random.Generator,
+    *,
+    fault_share: float,
+    view_shares: Sequence[float] = VIEW_SHARES,
+) -> Batch:
     """Training augmentation.
 
     Args:
@@ -75,6 +86,7 @@ def augment(batch: Batch, previous: Tensor, rng: np.random.Generator, *, fault_s
         previous: [B, 3, 3, H, W] an earlier frame of each set.
         rng: decides everything.
         fault_share: probability that a view is broken.
+        view_shares: probabilities that the fusion gets three, two, one views.
 
     Returns:
         A new batch.
@@ -86,6 +98,6 @@ def augment(batch: Batch, previous: Tensor, rng: np.random.Generator, *, fault_s
             if rng.random() < fault_share:
                 image = break_view(image, previous[b, n], spectrum, rng)
             images[b, n] = change_appearance(image, rng)
-    present = batch.present.new_tensor([sample_present(rng) for _ in range(images.shape[0])])
+    present = batch.present.new_tensor([sample_present(rng, view_shares) for _ in range(images.shape[0])])
     batch = batch._replace(images=images, present=present)
     return flip(batch) if rng.random() < 0.5 else batch

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
+from msdepth_training.augment import VIEW_SHARES
 from msdepth_training.errors import TrainingError
 from msdepth_training.networks import NetworkConfig
 
@@ -29,8 +30,14 @@ class Stage:
     steps: int = 1000
     learning_rate: float = 2e-3
     """Constant, but for the last stage, where it falls along half a cosine."""
+    view_shares: tuple[float, ...] = VIEW_SHARES
+    """How often the fusion gets three, two, one views."""
     shrink: int = 1
     """Frames are rendered this many times larger and averaged down: several stages can share one set of scenes."""
+
+    def __post_init__(self) -> None:
+        if len(self.view_shares) != 3 or min(self.view_shares) < 0 or abs(sum(self.view_shares) - 1.0) > 1e-6:
+            raise TrainingError(f"view_shares: {self.view_shares} must be three probabilities that sum to 1")
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class Trainer:
         batch = make_batch(samples, index, reference)
         batch = Batch(*(t.to(self.device) for t in batch))
         previous = samples.views(samples.previous[index]).to(self.device)
-        return augment(batch, previous, rng, fault_share=self.config.fault_share)
+        return augment(batch, previous, rng, fault_share=self.config.fault_share, view_shares=stage.view_shares)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the terms of the loss, see `objective`."""

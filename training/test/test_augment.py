@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from msdepth_training.augment import Batch, augment, break_view, flip, sample_present
+from msdepth_training.augment import VIEW_SHARES, Batch, augment, break_view, flip, sample_present
 
 K = torch.tensor([[60.0, 0, 40.0], [0, 60.0, 20.0], [0, 0, 1.0]])
 
@@ -43,7 +43,7 @@ def test_augmentation_depends_on_its_generator_alone():
 
 
 def test_at_least_one_view_is_always_present_and_each_is_sometimes_absent():
-    drawn = torch.tensor([sample_present(np.random.default_rng(i)) for i in range(200)])
+    drawn = torch.tensor([sample_present(np.random.default_rng(i), VIEW_SHARES) for i in range(200)])
     assert drawn.sum(dim=1).min() >= 1
     assert (drawn.mean(dim=0) < 0.95).all()
     assert (drawn.sum(dim=1) == 3).float().mean() > 0.3
@@ -53,3 +53,10 @@ def test_a_frozen_camera_shows_the_earlier_frame():
     image, previous = torch.rand(3, 8, 8), torch.rand(3, 8, 8)
     seen = [break_view(image, previous, "thermal", np.random.default_rng(i)) for i in range(40)]
     assert any(torch.equal(s, previous) for s in seen)
+
+
+def test_the_shares_of_views_decide_how_many_are_present():
+    counts = {sum(sample_present(np.random.default_rng(i), (0.0, 0.0, 1.0))) for i in range(20)}
+    assert counts == {1.0}
+    mixed = [sum(sample_present(np.random.default_rng(i), (0.5, 0.5, 0.0))) for i in range(200)]
+    assert set(mixed) == {2.0, 3.0} and 70 < mixed.count(3.0) < 130

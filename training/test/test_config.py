@@ -54,3 +54,11 @@ def test_what_a_checkpoint_stores_is_read_back():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(TrainingError, match=r"no\.yaml"):
         load_config(tmp_path / "no.yaml")
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [0.5, 0.3, 0.3], [1.2, -0.1, -0.1]])
+def test_shares_of_views_that_are_no_probabilities_are_refused(tmp_path, shares):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"stages: [{{view_shares: {shares}}}]")
+    with pytest.raises(TrainingError, match="view_shares.*sum to 1"):
+        load_config(path)

@@ -43,6 +43,20 @@ class BagMessage(NamedTuple):
     message: Any
 
 
+class Payload(NamedTuple):
+    """One message as it was recorded.
+
+    Attributes:
+        topic: Its topic.
+        log_ns: When it was recorded.
+        data: The serialized message.
+    """
+
+    topic: str
+    log_ns: int
+    data: bytes
+
+
 @functools.cache
 def ros2_typestore() -> Typestore:
     """Types of the messages that every supported distribution shares (none of ours changed since Humble)."""
@@ -137,24 +151,59 @@ class Bag:
         Raises:
             MsdepthError: Damaged data; or, at the end, another number of messages than the bag promised.
         """
+        stop_ns = None if duration_ns is None else self.start_ns + duration_ns
+        for payload in self.payloads(topics, stop_ns=stop_ns):
+            message = self.deserialise(payload)
+            yield BagMessage(payload.topic, stamp_of(message, payload.log_ns), message)
+
+    @property
+    def start_ns(self) -> int:
+        """When the first message was recorded."""
+        return int(self._opened().start_time)
+
+    def payloads(
+        self, topics: Collection[str], *, start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[Payload]:
+        """Serialized messages of the given topics in order of recording.
+
+        Args:
+            topics: The topics wanted; each must be in the bag.
+            start_ns: Leave out what was recorded earlier.
+            stop_ns: Leave out what was recorded at this time or later.
+
+        Raises:
+            MsdepthError: Damaged data; or, for a whole recording, another number of messages than it promised.
+        """
         reader = self._opened()
         self.require({name: (self.topics[name].msgtype,) if name in self.topics else () for name in topics})
         connections = [connection for connection in reader.connections if connection.topic in topics]
-        stop = None if duration_ns is None else reader.start_time + duration_ns
         counts: Counter[str] = Counter()
-        stream = reader.messages(connections, stop=stop)
+        stream = reader.messages(connections, start=start_ns, stop=stop_ns)
         while True:
             try:
                 connection, log_ns, data = next(stream)
-                counts[connection.topic] += 1
-                message: Any = reader.deserialize(data, connection.msgtype)
             except StopIteration:
                 break
             except Exception as error:  # as on opening; nothing of ours runs in this block
                 read = ", ".join(f"{name} {counts[name]}" for name in topics)
                 raise MsdepthError(f"bag {self.path} is damaged after reading {read}: {_text(error)}") from error
-            yield BagMessage(connection.topic, stamp_of(message, log_ns), message)
-        self._compare(counts, topics, whole=stop is None)
+            counts[connection.topic] += 1
+            yield Payload(connection.topic, int(log_ns), data)
+        if start_ns is None:  # a window may well be empty
+            self._compare(counts, topics, whole=stop_ns is None)
+
+    def deserialise(self, payload: Payload) -> Any:
+        """The message of a payload.
+
+        Raises:
+            MsdepthError: The bytes are not a message of the topic's type.
+        """
+        try:
+            return self._opened().deserialize(payload.data, self.topics[payload.topic].msgtype)
+        except Exception as error:  # rosbags raises whatever the bytes lead to
+            raise MsdepthError(
+                f"bag {self.path}: a message on {payload.topic} at {payload.log_ns} ns is damaged: {_text(error)}"
+            ) from error
 
     def _compare(self, counts: Counter[str], topics: Collection[str], *, whole: bool) -> None:
         """Fail loudly if the storage gave other numbers than the table of contents."""

@@ -138,7 +138,7 @@ def test_keys_of_the_demo_summary_are_named() -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_parameter_table_is_that_of_the_node() -> None:
-    from msdepth_ros.nodes.parameters import PARAMETERS
+    from msdepth_ros.core.settings import PARAMETERS
 
     kinds = {bool: "bool", int: "integer", float: "double", str: "string", list: "string[]"}
     expected = []
@@ -154,7 +154,7 @@ def test_parameter_table_is_that_of_the_node() -> None:
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 @pytest.mark.parametrize("page", PAGES)
 def test_dotted_parameters_named_in_the_text_exist(page: str) -> None:
-    from msdepth_ros.nodes.parameters import PARAMETERS
+    from msdepth_ros.core.settings import PARAMETERS
 
     names = {spec.name for spec in PARAMETERS}
     groups = {name.split(".")[0] for name in names if "." in name}

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from rclpy.time import Time
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.synchronizer import FrameSet, Item, SpectralSynchronizer, SynchronizerConfig
-from msdepth_ros.nodes.parameters import Settings
 
 _QUEUE_SIZE = 10
 

@@ -9,11 +9,12 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from msdepth_ros.core.engine import DepthEngine, default_model_path
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.nodes.calibration import Calibration, FilePoses, PoseSource, TfPoses
 from msdepth_ros.nodes.diagnostics import Diagnostics
 from msdepth_ros.nodes.filters import make_matcher
-from msdepth_ros.nodes.parameters import Settings, declare_parameters, read_settings
+from msdepth_ros.nodes.parameters import declare_parameters, read_settings
 from msdepth_ros.nodes.pipeline import Equipment, Pipeline
 from msdepth_ros.nodes.publishers import Outputs
 from msdepth_ros.nodes.statistics import Statistics

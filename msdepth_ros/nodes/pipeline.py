@@ -14,13 +14,14 @@ from rclpy.lifecycle import LifecycleNode
 
 from msdepth_ros.core.engine import DepthEngine
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.output import published_depth_m
+from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.synchronizer import FrameSet
 from msdepth_ros.nodes.calibration import Calibration
 from msdepth_ros.nodes.filters import make_matcher
 from msdepth_ros.nodes.inputs import CameraInput, Frame
 from msdepth_ros.nodes.messages import header_at
-from msdepth_ros.nodes.parameters import Settings
-from msdepth_ros.nodes.publishers import Outputs, published_depth_m
+from msdepth_ros.nodes.publishers import Outputs
 from msdepth_ros.nodes.statistics import Statistics
 from msdepth_ros.nodes.worker import NewestItemWorker
 

@@ -9,8 +9,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdept
 
 from std_msgs.msg import Header
 
+from msdepth_ros.core.output import published_depth_m
 from msdepth_ros.nodes.messages import image_to_array
-from msdepth_ros.nodes.publishers import _confidence_image, published_depth_m
+from msdepth_ros.nodes.publishers import _confidence_image
 
 NAN, INF = np.nan, np.inf
 

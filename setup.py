@@ -61,6 +61,8 @@ setup(
         "ros": ROS,
         # Installs into the same folder as onnxruntime: uninstall that one first, then reinstall this one.
         "gpu": ["onnxruntime-gpu>=1.17"],
+        # Ray with its client, for `msdepth evaluate --cluster`.
+        "fleet": ["ray[client]>=2.9"],
         "report": ["jinja2>=3.0", "plotly>=5.0"],
         "test": ["hypothesis", "mypy", "onnx", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
     },

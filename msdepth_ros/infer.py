@@ -66,7 +66,7 @@ def infer(config: InferConfig) -> list[str]:
     views = rig.views(engine.info.width, engine.info.height, config.reference)
     bits = {"nir": config.nir_bits}
     result = engine.estimate(images, views, bits=bits)
-    written = _write(config.out, result, views)
+    written = _write(config.out, result, views, max_m=engine.info.max_m)
     title = f"{engine.info.name} {engine.info.version}, frame of {config.reference}:"
     written.append(_write_png(config.out / "overview.png", overview(images, result, bits=bits, title=title)))
     return [*_facts(engine, result, config), *(f"wrote {path}" for path in written)]
@@ -134,9 +134,10 @@ def _make_folder(path: Path) -> None:
         raise MsdepthError(f"output folder {path}: cannot be made ({error.strerror}); name another one") from error
 
 
-def _write(out: Path, result: DepthResult, views: RigViews) -> list[Path]:
-    """Writes depth and confidences at the reference camera's own resolution."""
+def _write(out: Path, result: DepthResult, views: RigViews, *, max_m: float) -> list[Path]:
+    """Writes depth (+Inf where the model's range of max_m metres ends) and confidences at the camera's resolution."""
     depth_m = views.depth_to_sensor(result.depth_m)
+    depth_m[depth_m >= max_m] = np.inf
     depth_mm = np.round(1000.0 * np.nan_to_num(depth_m, nan=0.0, posinf=0.0, neginf=0.0))
     depth_mm[(depth_mm < 0) | (depth_mm > MAX_DEPTH_MM)] = 0
     arrays = {"depth_m": depth_m, "confidence": views.confidence_to_sensor(result.confidence)}

@@ -114,6 +114,16 @@ def test_what_the_view_does_not_cover_is_nan_0_and_no_confidence(workplace: Work
     np.testing.assert_array_equal(workplace.result("confidence") == 0, unknown)
 
 
+def test_depth_where_the_models_range_ends_is_infinite_as_the_nodes_is(workplace: Workplace) -> None:
+    models.toy_model(workplace.model, added_m=79.9)  # the toy model's range ends at 80 m; the image is brighter below
+    image = np.full(cv2.imread(str(workplace.images["rgb"])).shape, 25, np.uint8)
+    image[image.shape[0] // 2 :] = 51
+    cv2.imwrite(str(workplace.images["rgb"]), image)
+    assert cli.main(workplace.arguments(("rgb",))) == 0
+    depth_m = workplace.result("depth_m")
+    assert np.isposinf(depth_m[-2]).all() and np.isfinite(depth_m[1]).all()
+
+
 def test_depth_beyond_16_bits_is_unknown_in_the_png_and_said(
     workplace: Workplace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,5 +295,5 @@ def test_real_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["infer", "--rig", f"{SAMPLE}/rig.yaml", *images, "--out", str(tmp_path)]) == 0
     depth_m = np.load(tmp_path / "depth_m.npy")
     assert depth_m.shape == (384, 1224)
-    assert np.isfinite(depth_m).mean() > 0.95
+    assert (~np.isnan(depth_m)).mean() > 0.95
     assert "rgb+nir+thermal" in capsys.readouterr().out

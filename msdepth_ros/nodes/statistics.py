@@ -127,4 +127,3 @@ class Statistics:
         """Percentiles of the time from stamp to publication."""
         with self._lock:
             return self._latency_ms.get()
-

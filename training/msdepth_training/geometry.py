@@ -59,38 +59,61 @@ def pixel_rays(k: Tensor, height: int, width: int) -> Tensor:
     return torch.stack((x, y, torch.ones_like(x)), dim=-3)
 
 
+def invert_intrinsics(k: Tensor) -> Tensor:
+    """Inverse of K [..., 3, 3] without skew; ONNX has no general matrix inverse."""
+    fx, fy, cx, cy = (k[..., i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+    rows = (1.0 / fx, zero, -cx / fx, zero, 1.0 / fy, -cy / fy, zero, zero, one)
+    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+
+
+def level_pixels(height: int, width: int, stride: int, *, device: torch.device) -> Tensor:
+    """Centres of the cells of a level, in px of the height x width image.
+
+    Returns:
+        [3, P] u, v and 1 of the P = (height / stride) * (width / stride) cells, row by row.
+    """
+    u, v = pixel_grid(height // stride, width // stride, device=device)
+    u, v = (x.expand(height // stride, width // stride).flatten() * stride + 0.5 * (stride - 1) for x in (u, v))
+    return torch.stack((u, v, torch.ones_like(u)))
+
+
 def reproject(
     depth_m: Tensor, reference_rays: Tensor, view_from_reference: Tensor, view_k: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Where reference pixels, at given depths, fall in other views.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where reference pixels, at one or several assumed depths, fall in other views.
+
+    A ray r at depth d projects to K R r d + K t (Hartley and Zisserman, section 9.6): the product K R r does not depend
+    on the depth and is computed once for all assumptions.
 
     Args:
-        depth_m: [B, 1 or N, h, w] depth of the reference pixels.
-        reference_rays: [B, 3, h, w] from `pixel_rays` of the reference (h may hold several stacked depth hypotheses).
+        depth_m: [B, S, h, w] S assumed depths of every reference pixel.
+        reference_rays: [B, 3, h, w] from `pixel_rays` of the reference.
         view_from_reference: [B, N, 4, 4], metres.
         view_k: [B, N, 3, 3], px of the view's image.
 
     Returns:
-        Pixel positions [B, N, h, w, 2] (u, v) in the view's image and z [B, N, h, w] in the view's frame, metres.
+        u and v in px of the view's image and z in the view's frame, metres, [B, N, S, h, w] each.
     """
-    rotated = torch.einsum("bnij,bjhw->bnihw", view_from_reference[..., :3, :3], reference_rays)
-    point = rotated * depth_m.unsqueeze(2) + view_from_reference[..., :3, 3, None, None]
-    x, y, z = point.unbind(dim=2)
-    safe_z = z.clamp(min=MIN_Z_M)
-    fx, fy, cx, cy = (view_k[..., i, j, None, None] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    return torch.stack((fx * x / safe_z + cx, fy * y / safe_z + cy), dim=-1), z
+    rotated = (view_k @ view_from_reference[..., :3, :3]) @ reference_rays.flatten(2).unsqueeze(1)
+    shift = view_k @ view_from_reference[..., :3, 3:]
+    point = rotated.unsqueeze(3) * depth_m.flatten(2)[:, None, None] + shift.unsqueeze(4)
+    x, y, z = point.unflatten(4, depth_m.shape[2:]).unbind(dim=2)
+    inverse = 1.0 / z.clamp(min=MIN_Z_M)
+    return x * inverse, y * inverse, z
 
 
-def sample_rows(features: Tensor, uv: Tensor, gain: Tensor | None = None) -> Tensor:
+def sample_rows(features: Tensor, u: Tensor, v: Tensor, gain: Tensor | None = None) -> Tensor:
     """Bilinear samples at pixel positions, edge values outside.
 
     Rows of channels are gathered instead of calling grid_sample: ONNX Runtime's GridSample recomputes the position for
     each channel and took ten times as long on the CPU, and TensorRT runs it wrongly from opset 20 on.
 
     Args:
-        features: [M, C, h, w].
-        uv: [M, P, 2] in px of the h x w map; (0, 0) is the centre of the first pixel, so sampling at `pixel_grid`
-            returns the map exactly.
+        features: [M, C, h, w], h and w at least 2.
+        u: [M, P] in px of the h x w map; (0, 0) is the centre of the first pixel, so sampling at `pixel_grid` returns
+            the map exactly.
+        v: [M, P], px.
         gain: [M, P] to multiply the samples with, None for 1; on the rows it would cost a pass over all of them.
 
     Returns:
@@ -98,29 +121,26 @@ def sample_rows(features: Tensor, uv: Tensor, gain: Tensor | None = None) -> Ten
     """
     count, channels, height, width = features.shape
     rows = features.permute(0, 2, 3, 1).reshape(-1, channels)
-    u, v = uv[..., 0].clamp(0.0, width - 1.0), uv[..., 1].clamp(0.0, height - 1.0)
-    left, top = u.detach().floor(), v.detach().floor()
-    first = torch.arange(count, device=uv.device).view(-1, 1) * (height * width)
-    index = (top * width + left).long() + first
-    # at the last column and row the share of the neighbour is 0: it may be the pixel itself
-    right = index + (left < width - 1.0).long()
-    down = (top < height - 1.0).long() * width
-    right_share, bottom_share = u - left, v - top
-    bottom_right = right_share * bottom_share
-    top_right, bottom_left = right_share - bottom_right, bottom_share - bottom_right
-    shares = [1.0 - right_share - bottom_left, top_right, bottom_left, bottom_right]
+    # the left one of two columns is never the last, so that the right one is there; outside, the share is 0 or 1
+    left, top = u.detach().floor().clamp(0.0, width - 2.0), v.detach().floor().clamp(0.0, height - 2.0)
+    right_share, bottom_share = (u - left).clamp(0.0, 1.0), (v - top).clamp(0.0, 1.0)
+    left_share = 1.0 - right_share
     if gain is not None:
-        shares = [share * gain for share in shares]
+        left_share, right_share = left_share * gain, right_share * gain
+    bottom_left, bottom_right = left_share * bottom_share, right_share * bottom_share
+    shares = (left_share - bottom_left, right_share - bottom_right, bottom_left, bottom_right)
+    index = (top * width + left).long() + torch.arange(count, device=u.device).view(-1, 1) * (height * width)
     # an embedding look-up is a gather of whole rows whose gradient is fast on the CPU too
-    taps = [F.embedding(i, rows) for i in (index, right, index + down, right + down)]
+    taps = [F.embedding(index + offset, rows) for offset in (0, 1, width, width + 1)]
     return functools.reduce(torch.add, [tap * share.unsqueeze(-1) for tap, share in zip(taps, shares, strict=True)])
 
 
-def inside(uv: Tensor, z: Tensor, height: int, width: int) -> Tensor:
+def inside(u: Tensor, v: Tensor, z: Tensor, height: int, width: int) -> Tensor:
     """1 where a reprojected point lies in front of the camera and inside its image, else 0.
 
     Args:
-        uv: [..., 2], px.
+        u: [...], px.
+        v: [...], px.
         z: [...], metres.
         height: rows of the view's image.
         width: columns of the view's image.
@@ -128,26 +148,25 @@ def inside(uv: Tensor, z: Tensor, height: int, width: int) -> Tensor:
     Returns:
         float, shape of z. The image reaches half a pixel beyond its outermost pixel centres.
     """
-    u, v = uv.unbind(dim=-1)
     seen = (u >= -0.5) & (u <= width - 0.5) & (v >= -0.5) & (v <= height - 0.5) & (z > MIN_Z_M)
-    return seen.to(uv.dtype)
+    return seen.to(z.dtype)
 
 
-def visible(uv: Tensor, z: Tensor, view_depth_m: Tensor, *, tolerance: float = 0.05) -> Tensor:
+def visible(u: Tensor, v: Tensor, z: Tensor, view_depth_m: Tensor, *, tolerance: float = 0.05) -> Tensor:
     """Occlusion test against the view's own depth: 1 where the point is the one the view sees there.
 
     Args:
-        uv: [M, h, w, 2], px of the view's image.
-        z: [M, h, w], metres.
+        u: [M, ...], px of the view's image.
+        v: [M, ...], px.
+        z: [M, ...], metres.
         view_depth_m: [M, H, W] depth in the view, inf for sky.
         tolerance: relative difference still counted as the same surface.
 
     Returns:
-        float [M, h, w], 1 where inside the image and not occluded.
+        float [M, ...], 1 where inside the image and not occluded.
     """
     height, width = view_depth_m.shape[-2:]
-    u = uv[..., 0].round().long().clamp(0, width - 1)
-    v = uv[..., 1].round().long().clamp(0, height - 1)
-    seen_depth = view_depth_m.flatten(1).gather(1, (v * width + u).flatten(1)).view(z.shape)
+    column, row = u.round().long().clamp(0, width - 1), v.round().long().clamp(0, height - 1)
+    seen_depth = view_depth_m.flatten(1).gather(1, (row * width + column).flatten(1)).view(z.shape)
     same = ((seen_depth - z).abs() < tolerance * z).to(z.dtype)
-    return same * inside(uv, z, height, width)
+    return same * inside(u, v, z, height, width)

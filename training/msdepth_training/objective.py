@@ -76,10 +76,10 @@ def alignment_loss(
     second_from_first = batch.view_from_reference[:, second] @ torch.linalg.inv(batch.view_from_reference[:, first])
     known = picked_depth < RANGE_M
     at = torch.where(known, picked_depth, 1.0)[:, None, None]
-    uv, z = reproject(at, rays, second_from_first[:, None], k[:, second : second + 1])
-    seen = visible(uv[:, 0], z[:, 0], depth[:, second], tolerance=0.1)[:, 0] > 0
+    u, v, z = (x[:, 0, 0, 0] for x in reproject(at, rays, second_from_first[:, None], k[:, second : second + 1]))
+    seen = visible(u, v, z, depth[:, second], tolerance=0.1) > 0
     query = out.descriptors[stride][:, first].flatten(2)[:, :, picked].transpose(1, 2)
-    key = sample_rows(out.descriptors[stride][:, second], uv[:, 0, 0])
+    key = sample_rows(out.descriptors[stride][:, second], u, v)
     key = key / key.norm(dim=-1, keepdim=True).clamp(min=1e-3)
     return losses.info_nce(query.flatten(0, 1), key.flatten(0, 1), (seen & known).flatten())
 

@@ -39,9 +39,7 @@ def commit() -> str:
 
 def scene_set(stage: Stage) -> SceneSet:
     """The training scenes of a stage."""
-    return SceneSet(
-        "train", stage.first_seed, stage.sequences, stage.height * stage.shrink, stage.width * stage.shrink
-    )
+    return SceneSet("train", stage.first_seed, stage.sequences, stage.height * stage.shrink, stage.width * stage.shrink)
 
 
 def make_batch(samples: Samples, index: Tensor, reference: Tensor) -> Batch:
@@ -80,7 +78,7 @@ class Trainer:
         self.network = MsDepth(config.network).to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=config.stages[0].learning_rate, weight_decay=config.weight_decay
+            self.network.parameters(), lr=config.stages[0].learning_rate, weight_decay=config.weight_decay, fused=True
         )
         self.step = 0
         self.history: list[dict[str, object]] = []
@@ -185,8 +183,7 @@ class Trainer:
         """Exponential moving average of the weights; batch-norm statistics are taken as they are."""
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(new, 1.0 - decay)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1.0 - decay)
             for mean, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 mean.copy_(new)
 

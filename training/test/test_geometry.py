@@ -1,7 +1,17 @@
 import pytest
 import torch
 
-from msdepth_training.geometry import inside, pixel_grid, pixel_rays, reproject, sample_rows, scale_intrinsics, visible
+from msdepth_training.geometry import (
+    inside,
+    invert_intrinsics,
+    level_pixels,
+    pixel_grid,
+    pixel_rays,
+    reproject,
+    sample_rows,
+    scale_intrinsics,
+    visible,
+)
 
 K_WIDE = torch.tensor([[30.0, 0.0, 19.3], [0.0, 34.0, 11.6], [0.0, 0.0, 1.0]])
 K_LONG = torch.tensor([[55.0, 0.0, 23.1], [0.0, 51.0, 9.2], [0.0, 0.0, 1.0]])
@@ -18,8 +28,8 @@ def pose(angle: float = 0.1, shift: tuple[float, float, float] = (0.3, -0.1, 0.2
 
 def one_view(depth: torch.Tensor, reference_k: torch.Tensor, view_from_reference: torch.Tensor, view_k: torch.Tensor):
     rays = pixel_rays(reference_k, *depth.shape)[None]
-    uv, z = reproject(depth[None, None], rays, view_from_reference[None, None], view_k[None, None])
-    return uv[0, 0], z[0, 0]
+    u, v, z = reproject(depth[None, None], rays, view_from_reference[None, None], view_k[None, None])
+    return torch.stack((u, v), dim=-1)[0, 0, 0], z[0, 0, 0]
 
 
 def grid_uv() -> torch.Tensor:
@@ -29,7 +39,7 @@ def grid_uv() -> torch.Tensor:
 
 def test_sampling_at_pixel_centres_returns_the_map_exactly():
     features = torch.randn(2, 3, H, W)
-    rows = sample_rows(features, grid_uv().reshape(1, -1, 2).expand(2, -1, -1))
+    rows = sample_rows(features, *grid_uv().reshape(1, -1, 2).expand(2, -1, -1).unbind(-1))
     assert torch.equal(rows.transpose(1, 2).view_as(features), features)
 
 
@@ -40,19 +50,20 @@ def test_sampling_agrees_with_torch_grid_sample_between_pixels_and_outside():
     expected = torch.nn.functional.grid_sample(
         features, normalised[:, None], padding_mode="border", align_corners=False
     )
-    torch.testing.assert_close(sample_rows(features, uv), expected[:, :, 0].transpose(1, 2), atol=1e-5, rtol=1e-5)
+    rows = sample_rows(features, *uv.unbind(-1))
+    torch.testing.assert_close(rows, expected[:, :, 0].transpose(1, 2), atol=1e-5, rtol=1e-5)
 
 
 def test_sampling_gives_gradients_to_the_features():
     features = torch.randn(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
     uv = torch.rand(1, 7, 2, dtype=torch.float64) * 3.0
-    assert torch.autograd.gradcheck(lambda f: sample_rows(f, uv), (features,))
+    assert torch.autograd.gradcheck(lambda f: sample_rows(f, *uv.unbind(-1)), (features,))
 
 
 def test_the_identity_pose_maps_every_pixel_to_itself():
     uv, z = one_view(torch.rand(H, W) * 20 + 1, K_WIDE, torch.eye(4), K_WIDE)
     torch.testing.assert_close(uv, grid_uv(), atol=2e-5, rtol=0)
-    assert inside(uv.round(), z, H, W).min() == 1.0
+    assert inside(*uv.round().unbind(-1), z, H, W).min() == 1.0
 
 
 def test_another_k_moves_pixels_by_the_pinhole_formula():
@@ -71,6 +82,15 @@ def test_there_and_back_returns_to_the_pixel():
     torch.testing.assert_close(30 * back[0] / back[2] + 19.3, grid_uv()[..., 0], atol=1e-2, rtol=0)
 
 
+def test_several_assumed_depths_at_once_are_each_alone():
+    depths, rays = torch.rand(3, H, W) * 20 + 2, pixel_rays(K_WIDE, H, W)[None]
+    together = reproject(depths[None], rays, pose()[None, None], K_LONG[None, None])
+    for index, depth in enumerate(depths):
+        uv, z = one_view(depth, K_WIDE, pose(), K_LONG)
+        torch.testing.assert_close(torch.stack(together[:2], dim=-1)[0, 0, index], uv)
+        torch.testing.assert_close(together[2][0, 0, index], z)
+
+
 def test_a_joint_flip_mirrors_where_pixels_fall():
     mirror, depth = torch.diag(torch.tensor([-1.0, 1, 1, 1])), torch.rand(H, W) * 20 + 2
     uv, z = one_view(depth, K_WIDE, pose(), K_LONG)
@@ -85,14 +105,14 @@ def test_a_joint_flip_mirrors_where_pixels_fall():
 def test_points_behind_the_camera_and_beyond_the_border_are_not_inside():
     uv = torch.tensor([[5.0, 5.0], [-0.4, 5.0], [-0.6, 5.0], [W - 0.4, 5.0], [5.0, 5.0]])
     z = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0])
-    assert inside(uv, z, H, W).tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
+    assert inside(*uv.unbind(-1), z, H, W).tolist() == [1.0, 1.0, 0.0, 0.0, 0.0]
 
 
 def test_an_occluded_point_is_not_visible():
     view_depth = torch.full((1, H, W), 10.0)
     view_depth[:, :, 20:] = 4.0
     uv = torch.tensor([[[[10.0, 5.0], [30.0, 5.0]]]])
-    assert visible(uv, torch.full((1, 1, 2), 10.0), view_depth)[0, 0].tolist() == [1.0, 0.0]
+    assert visible(*uv.unbind(-1), torch.full((1, 1, 2), 10.0), view_depth)[0, 0].tolist() == [1.0, 0.0]
 
 
 def test_scaling_keeps_rays_where_they_were():
@@ -100,6 +120,18 @@ def test_scaling_keeps_rays_where_they_were():
     middle, block = torch.tensor([6.0, 2.0, 1.0]), torch.tensor([12.5, 9.5, 1.0])
     smaller = scale_intrinsics(K_WIDE, 0.5, 0.25)
     torch.testing.assert_close(torch.linalg.inv(smaller) @ middle, torch.linalg.inv(K_WIDE) @ block)
+
+
+def test_the_inverse_of_k_undoes_it():
+    both = torch.stack((K_WIDE, K_LONG))
+    torch.testing.assert_close(invert_intrinsics(both) @ both, torch.eye(3).expand(2, 3, 3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 8])
+def test_rays_of_a_level_are_those_of_the_smaller_image(stride):
+    smaller = scale_intrinsics(K_WIDE, 1.0 / stride, 1.0 / stride)
+    rays = invert_intrinsics(K_WIDE) @ level_pixels(H, W, stride, device=torch.device("cpu"))
+    torch.testing.assert_close(rays, pixel_rays(smaller, H // stride, W // stride).flatten(1), atol=1e-5, rtol=0)
 
 
 def test_scaling_by_the_pinhole_formula():

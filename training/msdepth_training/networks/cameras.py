@@ -1,13 +1,50 @@
-"""Cameras of a set of views, and what they are at each level of the pyramid."""
+"""What the network knows of its cameras, at every level of the pyramid."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
-from msdepth_training.geometry import pixel_rays, scale_intrinsics
-from msdepth_training.networks.encoder import camera_maps
+from msdepth_training.geometry import invert_intrinsics, level_pixels, scale_intrinsics
+
+CANONICAL_FOCAL_PX = 400.0
+"""Focal lengths are fed relative to this one, in px of the images: what a lens twice as long shows twice as large is as
+far away. Relative to the image's width, depth learned at one image size was wrong by the ratio of sizes at another."""
+CAMERA_MAPS = 4
+"""Channels of `CameraRays.maps`."""
+
+
+class CameraRays:
+    """Rays of M cameras at every level.
+
+    Args:
+        k: [M, 3, 3], px of the height x width images.
+        height: rows of the images.
+        width: columns of the images.
+    """
+
+    def __init__(self, k: Tensor, height: int, width: int) -> None:
+        self.height, self.width = height, width
+        self._inverse_k = invert_intrinsics(k)
+        self._log_focal = (torch.stack((k[:, 0, 0], k[:, 1, 1]), dim=1) / CANONICAL_FOCAL_PX).log()[..., None, None]
+
+    def at_stride(self, stride: int) -> Tensor:
+        """[M, 3, H/stride, W/stride] direction (x/z, y/z, 1) of every cell's centre."""
+        pixels = level_pixels(self.height, self.width, stride, device=self._inverse_k.device)
+        return (self._inverse_k @ pixels).unflatten(2, (self.height // stride, self.width // stride))
+
+    def maps(self, rays: Tensor) -> Tensor:
+        """What the network is told of a camera at every pixel, so that one network is metric for any focal length.
+
+        Args:
+            rays: [M, 3, h, w] from `at_stride`.
+
+        Returns:
+            [M, CAMERA_MAPS, h, w]: x/z and y/z of the pixel's ray, log of fx and of fy over the canonical focal length.
+        """
+        return torch.cat((rays[:, :2], self._log_focal.expand(-1, -1, *rays.shape[-2:])), dim=1)
 
 
 class Views(NamedTuple):
@@ -18,7 +55,7 @@ class Views(NamedTuple):
     view_from_reference: Tensor
     """[B, N, 4, 4], metres."""
     reference_rays: Tensor
-    """[B, 3, h, w] of the reference camera."""
+    """[B, 3, h, w] of the reference camera's pixels."""
     present: Tensor
     """[B, N] 1 for a view that exists, 0 for one that was dropped in training."""
 
@@ -27,19 +64,15 @@ class Cameras(NamedTuple):
     """B sets of N views at full size."""
 
     k: Tensor
-    """[B, N, 3, 3], px of the height x width images."""
+    """[B, N, 3, 3], px of the images."""
     view_from_reference: Tensor
     """[B, N, 4, 4], metres."""
-    reference_k: Tensor
-    """[B, 3, 3], px of the height x width reference view."""
+    reference: CameraRays
+    """The B reference cameras."""
     present: Tensor
     """[B, N] 1 for a view that exists, else 0."""
-    height: int
-    width: int
 
-    def at_stride(self, stride: int) -> tuple[Views, Tensor]:
-        """The views at one level, and the reference camera's maps [B, 4, height / stride, width / stride]."""
-        k, reference_k = (scale_intrinsics(x, 1.0 / stride, 1.0 / stride) for x in (self.k, self.reference_k))
-        size = self.height // stride, self.width // stride
-        views = Views(k, self.view_from_reference, pixel_rays(reference_k, *size), self.present)
-        return views, camera_maps(reference_k, *size, stride)
+    def at_stride(self, stride: int) -> Views:
+        """The views at one level."""
+        k = scale_intrinsics(self.k, 1.0 / stride, 1.0 / stride)
+        return Views(k, self.view_from_reference, self.reference.at_stride(stride), self.present)

@@ -11,13 +11,13 @@ class NetworkConfig:
 
     channels: tuple[int, ...] = (16, 32, 48, 96, 192)
     """Of the encoder: stem, then stride 4, 8, 16, 32."""
-    blocks: tuple[int, ...] = (1, 2, 4, 4)
+    blocks: tuple[int, ...] = (0, 2, 3, 3)
     """Residual blocks of the encoder at stride 4, 8, 16, 32."""
     fused: tuple[int, ...] = (16, 32, 64, 96)
     """Channels of the fused features at stride 4, 8, 16, 32."""
     decoder: tuple[int, ...] = (32, 64, 96, 128)
     """Channels of the state at stride 4, 8, 16, 32."""
-    descriptor: int = 12
+    descriptor: int = 8
     """Channels of the descriptors that are compared between views."""
     min_m: float = 1.0
     """Least depth, metres."""

@@ -34,23 +34,26 @@ def warp(
 
     Args:
         features: [B, N, C, h, w].
-        depth_m: [B, 1, h', w] what the reference's depth is taken to be; h' may hold several stacked hypotheses.
-        views: geometry at this level, with rays for h' x w.
+        depth_m: [B, S, h, w] what the reference's depth is taken to be, S assumptions.
+        views: geometry at this level.
         weights: [B, N, P] to multiply the views' features with.
         masked: features that a view does not see are 0, not the nearest ones at its border.
 
     Returns:
-        Rows of P = h' * w points.
+        Rows of P = S * h * w points.
     """
     batch, count, channels, height, width = features.shape
-    uv, z = reproject(depth_m, views.reference_rays, views.view_from_reference, views.k)
-    seen = (inside(uv, z, height, width) * views.present[..., None, None]).view(batch, count, -1)
+    u, v, z = (
+        x.reshape(batch, count, -1)
+        for x in reproject(depth_m, views.reference_rays, views.view_from_reference, views.k)
+    )
+    seen = inside(u, v, z, height, width) * views.present.unsqueeze(-1)
     gain = seen if masked else None
     if weights is not None:
         gain = weights if gain is None else weights * gain
     maps = features.reshape(batch * count, channels, height, width)
-    rows = sample_rows(maps, uv.reshape(batch * count, -1, 2), None if gain is None else gain.flatten(0, 1))
-    return Warped(rows.view(batch, count, -1, channels), seen.unsqueeze(-1), z.view(batch, count, -1, 1))
+    rows = sample_rows(maps, u.flatten(0, 1), v.flatten(0, 1), None if gain is None else gain.flatten(0, 1))
+    return Warped(rows.view(batch, count, -1, channels), seen.unsqueeze(-1), z.unsqueeze(-1))
 
 
 def to_maps(rows: Tensor, height: int, width: int) -> Tensor:
@@ -136,14 +139,11 @@ class PlaneSweep(nn.Module):
         Returns:
             [B, steps, h, w] in [-1, 1].
         """
-        batch, _, _, height, width = descriptors.shape
-        steps = self.factors.shape[0]
-        depths = (depth_m * self.factors.view(1, -1, 1, 1)).reshape(batch, 1, steps * height, width)
-        stacked = views._replace(reference_rays=views.reference_rays.repeat(1, 1, steps, 1))
-        warped = warp(descriptors, depths, stacked, masked=True)
+        depths = depth_m * self.factors.view(1, -1, 1, 1)
+        warped = warp(descriptors, depths, views, masked=True)
         total, count = warped.features.sum(dim=1), warped.seen.sum(dim=1)
         # a descriptor between two pixels is shorter than one, so its own square is subtracted, not 1
         own = warped.features.square().sum(dim=1)
         products = (total.square() - own).sum(dim=-1, keepdim=True)
         agreement = products / (count * (count - 1.0)).clamp(min=1.0)
-        return agreement.view(batch, steps, height, width)
+        return agreement.view(depths.shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -11,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdepth_training.networks.blocks import ResidualBlock, conv_bn
-from msdepth_training.networks.cameras import Cameras, Views
+from msdepth_training.networks.cameras import CAMERA_MAPS, CameraRays, Cameras, Views
 from msdepth_training.networks.config import NetworkConfig
 from msdepth_training.networks.encoder import TYPICAL_LOG_DEPTH, Encoder, ViewFeatures, upsample
 from msdepth_training.networks.fusion import PlaneSweep, SetFusion, to_maps, warp
 
-SWEEP_STEPS = {16: (-0.8, -0.45, -0.2, 0.0, 0.2, 0.45, 0.8), 8: (-0.25, -0.1, 0.0, 0.1, 0.25)}
+SWEEP_STEPS = {16: (-0.8, -0.45, -0.2, 0.0, 0.2, 0.45, 0.8), 8: (-0.2, 0.0, 0.2)}
 """Stride to the changes of log depth at which the views' agreement is looked up."""
 
 
@@ -71,16 +70,15 @@ class Level(nn.Module):
     """One step from coarse to fine: fused features, agreement and the coarser state to a finer state and log depth.
 
     Args:
-        fused: channels of the fused features.
-        extra: channels of agreement and evidence; the 4 of the camera maps and the log depth itself are added.
+        inputs: channels of all that is known at this level, without the log depth itself.
         coarse: channels of the coarser level's state, 0 if there is none.
         outputs: channels of the state.
         blocks: residual blocks.
     """
 
-    def __init__(self, fused: int, extra: int, coarse: int, outputs: int, blocks: int) -> None:
+    def __init__(self, inputs: int, coarse: int, outputs: int, blocks: int) -> None:
         super().__init__()
-        self.mix = conv_bn(fused + extra + 4 + 1, outputs, relu=False)
+        self.mix = conv_bn(inputs + 1, outputs, relu=False)
         self.coarse = conv_bn(coarse, outputs, relu=False) if coarse else None
         self.blocks = nn.Sequential(nn.ReLU(inplace=True), *(ResidualBlock(outputs) for _ in range(blocks)))
         self.head = nn.Conv2d(outputs, 2, 1)
@@ -91,7 +89,7 @@ class Level(nn.Module):
         """One level.
 
         Args:
-            inputs: [B, ., h, w] each, of `fused + extra + 4` channels together.
+            inputs: [B, ., h, w] each, of `inputs` channels together.
             state: [B, coarse, h/2, w/2] of the coarser level, None at the coarsest.
             log_depth: [B, 1, h, w] so far, log metres.
 
@@ -129,10 +127,10 @@ class MsDepth(nn.Module):
         )
         self.levels = nn.ModuleDict(
             {
-                "32": Level(fused[3], 0, 0, widths[3], 1),
-                "16": Level(fused[2], len(SWEEP_STEPS[16]), widths[3], widths[2], 1),
-                "8": Level(fused[1], len(SWEEP_STEPS[8]) + 2, widths[2], widths[1], 1),
-                "4": Level(fused[0], 0, widths[1], widths[0], 1),
+                "32": Level(fused[3] + CAMERA_MAPS, 0, widths[3], 1),
+                "16": Level(fused[2] + CAMERA_MAPS + len(SWEEP_STEPS[16]), widths[3], widths[2], 1),
+                "8": Level(fused[1] + CAMERA_MAPS + len(SWEEP_STEPS[8]) + 2, widths[2], widths[1], 1),
+                "4": Level(fused[0], widths[1], widths[0], 1),
             }
         )
         self.upsampling = nn.Conv2d(widths[0], 9 * 4, 1)
@@ -159,8 +157,8 @@ class MsDepth(nn.Module):
         """
         view = self.encoder(images.flatten(0, 1), intrinsics.flatten(0, 1))
         present = torch.ones_like(intrinsics[:, :, 0, 0]) if present is None else present
-        height, width = images.shape[-2:]
-        cameras = Cameras(intrinsics, view_from_reference, reference_intrinsics, present, height, width)
+        reference = CameraRays(reference_intrinsics, *images.shape[-2:])
+        cameras = Cameras(intrinsics, view_from_reference, reference, present)
         fine, evidence = self._coarse_to_fine(view, cameras)
         full = upsample(self._upsample_convex(fine.log_depth[4], fine.state))
         full_scale = F.interpolate(fine.log_scale, scale_factor=4.0, mode="bilinear", align_corners=False)
@@ -173,25 +171,28 @@ class MsDepth(nn.Module):
         shape = cameras.present.shape
         start = torch.full_like(view.pyramid[32][: shape[0], :1], math.log(self.config.start_depth_m))
         # at a constant depth: parallax is below a cell of 32 px
-        views, maps = cameras.at_stride(32)
+        views = cameras.at_stride(32)
+        maps = cameras.reference.maps(views.reference_rays)
         state, depth_32, _ = self.levels["32"]([self._fuse(32, view, start, views), maps], None, start)
 
-        views, maps = cameras.at_stride(16)
+        views = cameras.at_stride(16)
+        maps = cameras.reference.maps(views.reference_rays)
         log_depth = upsample(depth_32)
         descriptors_16, agreement = self._sweep(16, view, log_depth, views)
         fused = self._fuse(16, view, log_depth, views)
         state, depth_16, _ = self.levels["16"]([fused, agreement, maps], state, log_depth)
 
-        views, maps = cameras.at_stride(8)
+        views = cameras.at_stride(8)
+        maps = cameras.reference.maps(views.reference_rays)
         log_depth = upsample(depth_16)
         descriptors_8, agreement = self._sweep(8, view, log_depth, views)
         evidence = self._fuse_with_evidence(view, log_depth, views)
         state, depth_8, _ = self.levels["8"]([evidence.fused, agreement, evidence.change, maps], state, log_depth)
 
-        views, maps = cameras.at_stride(4)
+        views = cameras.at_stride(4)
         log_depth = upsample(depth_8)
         fused = self._fuse_finest(view.pyramid[4].unflatten(0, shape), evidence.weights, log_depth, views)
-        state, depth_4, log_scale = self.levels["4"]([fused, maps], state, log_depth)
+        state, depth_4, log_scale = self.levels["4"]([fused], state, log_depth)
 
         log_depths = {32: depth_32, 16: depth_16, 8: depth_8, 4: depth_4}
         return Refined(state, log_depths, log_scale, {16: descriptors_16, 8: descriptors_8}), evidence
@@ -240,9 +241,8 @@ class MsDepth(nn.Module):
         """Twice the size: fine pixels are learned convex combinations of their 3 x 3 coarse neighbours, as in RAFT."""
         height, width = log_depth.shape[-2:]
         # exp and one division: ONNX Runtime's Softmax over an inner axis took 100 ms here
-        weights = self.upsampling(state).clamp(-10.0, 10.0).exp().split(4, dim=1)
+        weights = self.upsampling(state).clamp(-10.0, 10.0).exp().unflatten(1, (9, 4))
         padded = F.pad(log_depth, (1, 1, 1, 1), mode="replicate")
         neighbours = [padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-        weighted = [w * n for w, n in zip(weights, neighbours, strict=True)]
-        fine = functools.reduce(torch.add, weighted) / functools.reduce(torch.add, weights)
+        fine = (weights * torch.stack(neighbours, dim=1)).sum(dim=1) / weights.sum(dim=1)
         return F.pixel_shuffle(fine, 2)

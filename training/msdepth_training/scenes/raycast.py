@@ -143,9 +143,7 @@ def cast(
 
 def _nothing(device: torch.device, shape: torch.Size) -> Hits:
     """Only sky."""
-    return Hits(
-        torch.full(shape, torch.inf, device=device), torch.full(shape, -1, dtype=torch.long, device=device)
-    )
+    return Hits(torch.full(shape, torch.inf, device=device), torch.full(shape, -1, dtype=torch.long, device=device))
 
 
 def _ground(origin: Vector, direction: Vector, shape: torch.Size) -> Hits:

@@ -1,4 +1,4 @@
-"""Procedural tileable textures: octave noise, cells, stripes, bricks, foliage, checks and ridges.
+"""Procedural tileable textures: octave noise, cells, stripes, bricks, foliage, blobs, lattices, veins, checks, ridges.
 
 Training and test scenes draw from different families: a test scene shows nothing the network could have memorised.
 """
@@ -14,8 +14,8 @@ from torch import Tensor
 
 SIZE = 256
 """Texels per side of one texture."""
-TRAIN_LAYERS = tuple(range(12))
 TEST_LAYERS = tuple(range(12, 18))
+TRAIN_LAYERS = (*range(12), *range(18, 42))
 
 
 def _octaves(
@@ -60,6 +60,28 @@ def _checks(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return (((i[:, None] + i[None, :]) % 2) * 2.0 - 1.0) + 0.3 * _octaves(rng, 1.0)
 
 
+def _dots(rng: np.random.Generator, count: int, radius: float) -> NDArray[np.float64]:
+    """A lattice of discs, with tones of their own."""
+    i = np.arange(SIZE) * count / SIZE
+    inside = np.hypot((i % 1)[:, None] - 0.5, (i % 1)[None, :] - 0.5) < radius
+    tone = rng.standard_normal((count, count))[np.floor(i).astype(int)][:, np.floor(i).astype(int)]
+    return np.where(inside, 1.5 + 0.7 * tone, -0.5) + 0.3 * _octaves(rng, 1.2)
+
+
+def _more(rng: np.random.Generator) -> list[NDArray[np.float64]]:
+    """Variants of the training families, and blobs, lattices and veins: what a network meets often it relies on."""
+    noise = [
+        _octaves(rng, rng.uniform(0.5, 2.0), (rng.choice([1.0, 1.0, 3.0]), rng.choice([1.0, 1.0, 3.0])))
+        for _ in range(8)
+    ]
+    blobs = [np.tanh(3.0 * _octaves(rng, falloff)) for falloff in (0.8, 1.2, 1.6, 2.0)]
+    cells = [sign * _cells(rng, count) for sign, count in ((1, 30), (-1, 120), (1, 400))]
+    lattices = [_dots(rng, count, radius) for count, radius in ((10, 0.3), (24, 0.35), (5, 0.4))]
+    veins = [np.exp(-4.0 * np.abs(_octaves(rng, falloff))) for falloff in (1.2, 1.6, 2.0)]
+    products = [_octaves(rng, a) * _cells(rng, b) for a, b in ((0.8, 40), (1.4, 150), (2.0, 90))]
+    return [*noise, *blobs, *cells, *lattices, *veins, *products]
+
+
 @functools.lru_cache(maxsize=1)
 def _atlas() -> NDArray[np.float32]:
     rng = np.random.default_rng(20250301)
@@ -73,7 +95,7 @@ def _atlas() -> NDArray[np.float32]:
         _octaves(rng, 1.2) ** 3 + _octaves(rng, 0.8), _checks(rng, 16), -np.abs(_octaves(rng, 1.5)),
         _cells(rng, 25) - _cells(rng, 120), _stripes(rng, 20), _bricks(rng, 32),
     ]  # fmt: skip
-    layers = np.stack([*train, *test])
+    layers = np.stack([*train, *test, *_more(rng)])
     layers -= layers.mean(axis=(1, 2), keepdims=True)
     layers /= layers.std(axis=(1, 2), keepdims=True)
     return np.clip(layers, -2.5, 2.5).astype(np.float32)

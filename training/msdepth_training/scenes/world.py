@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.scenes import materials, things
+from msdepth_training.scenes import materials, raycast, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
@@ -21,6 +21,12 @@ from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS
 
 Split = Literal["train", "validation", "test"]
 SPLIT_NUMBERS: dict[str, int] = {"train": 0, "validation": 1, "test": 2}
+CLEARANCE_M = {"aside": 1.1, "above": -3.0, "behind": 1.0, "ahead": 3.0}
+"""Around the cameras nothing stands: to each side, up to this y, behind and ahead of the vehicle's origin, metres.
+A wall at contact distance teaches nothing, and one such frame outweighs dozens in AbsRel."""
+CLEAR_S = 1.3
+"""For so long: the frames of a sequence are at most 1.2 s apart."""
+ATTEMPTS = 200
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,30 @@ def _lamps(rng: np.random.Generator, aside_m: float, length_m: float) -> Tensor:
     return torch.tensor(lamps[: int(rng.choice([0, 2, 6, 8]))], dtype=torch.float32).view(-1, 3)
 
 
+def is_clear(scene: Scene, *, until_s: float) -> bool:
+    """Whether the vehicle drives on without anything in `CLEARANCE_M` around its cameras.
+
+    Args:
+        scene: with the vehicle at z = 0 at time 0.
+        until_s: how long it drives, seconds.
+    """
+    centre_x, low_y, high_y = scene.ego_x_m, CLEARANCE_M["above"], 0.0
+    for time_s in np.arange(0.0, until_s + 0.05, 0.1):
+        corners = raycast.box_corners(scene.instances, float(time_s))
+        low, high = corners.amin(dim=1), corners.amax(dim=1)
+        z = scene.ego_speed_mps * float(time_s)
+        meets = (
+            (high[:, 0] > centre_x - CLEARANCE_M["aside"]) & (low[:, 0] < centre_x + CLEARANCE_M["aside"])
+            & (high[:, 1] > low_y) & (low[:, 1] < high_y)
+            & (high[:, 2] > z - CLEARANCE_M["behind"]) & (low[:, 2] < z + CLEARANCE_M["ahead"])
+        )  # fmt: skip
+        if bool(meets.any()):
+            return False
+    return True
+
+
 def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True) -> Scene:
-    """Draw one street.
+    """Draw one street that the vehicle can drive along for `CLEAR_S` without running into anything.
 
     Args:
         seed: any non-negative integer.
@@ -114,12 +142,24 @@ def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 1
         The scene, on the CPU.
 
     Raises:
-        TrainingError: the split or the condition is unknown.
+        TrainingError: the split or the condition is unknown, or no street is passable.
     """
     for what, name, known in (("split", split, tuple(SPLIT_NUMBERS)), ("condition", condition, CONDITIONS)):
         if name not in known:
             raise TrainingError(f"unknown {what} {name!r}; choose one of {', '.join(known)}")
-    rng = np.random.default_rng([seed, SPLIT_NUMBERS[split], 7])
+    for attempt in range(ATTEMPTS):
+        numbers = [seed, SPLIT_NUMBERS[split], 7, attempt]
+        rng = np.random.default_rng(numbers[:3] if attempt == 0 else numbers)
+        scene = _draw(rng, seed, split, condition=condition, length_m=length_m, floating=floating)
+        if is_clear(scene, until_s=CLEAR_S):
+            return scene
+    raise TrainingError(f"seed {seed}: in none of {ATTEMPTS} streets is the way clear; choose another seed")
+
+
+def _draw(
+    rng: np.random.Generator, seed: int, split: Split, *, condition: str, length_m: float, floating: bool
+) -> Scene:
+    """One street, passable or not."""
     drawn = sample_conditions(rng, condition)
     b = Builder(rng, TEST_LAYERS if split == "test" else TRAIN_LAYERS)
     lanes, lane = int(rng.integers(1, 5)), rng.uniform(2.8, 3.6)

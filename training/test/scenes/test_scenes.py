@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
-from msdepth_training.scenes.instances import GROUND_ZONES
+from msdepth_training.scenes import CONDITIONS, materials, render_frame, sample_rig, sample_scene
+from msdepth_training.scenes.instances import BOX, GROUND_ZONES, Builder
 from msdepth_training.scenes.sensors import COUNTS_PER_K
 from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS, atlas
+from msdepth_training.scenes.world import CLEAR_S, is_clear
 
 H, W = 48, 120
 
@@ -32,6 +33,38 @@ def bare(scene):
     """The same scene with nothing but the ground."""
     only_ground = {name: value[-GROUND_ZONES:] for name, value in vars(scene.instances).items()}
     return dataclasses.replace(scene, instances=dataclasses.replace(scene.instances, **only_ground))
+
+
+def with_box(scene, x, z, velocity):
+    """The same road with nothing on it but one box of 2 m; velocity along the road, m/s."""
+    b = Builder(np.random.default_rng(0), TRAIN_LAYERS)
+    material = materials.anything(np.random.default_rng(1))
+    b.add(BOX, (scene.ego_x_m + x, -1.0, z), (1.0, 1.0, 1.0), material, velocity=(0.0, 0.0, velocity))
+    for _ in range(GROUND_ZONES):
+        b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), material)
+    return dataclasses.replace(scene, instances=b.instances(), ego_speed_mps=10.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "z", "velocity", "until_s", "expected"),
+    [
+        (0.0, 3.5, 0.0, 0.0, False),  # right before the bumper
+        (0.0, 12.0, 0.0, 0.0, True),
+        (0.0, 12.0, 0.0, 1.0, False),  # the vehicle drives into it
+        (0.0, 12.0, 10.0, 1.0, True),  # it drives on at the same speed
+        (0.0, 30.0, -20.0, 1.0, False),  # it comes towards the vehicle
+        (2.5, 1.0, 0.0, 1.0, True),  # in the next lane
+        (1.5, 1.0, 0.0, 0.0, False),
+        (0.0, -3.0, 0.0, 1.0, True),  # behind
+    ],
+)
+def test_the_way_is_clear_when_nothing_comes_near_the_cameras(day, x, z, velocity, until_s, expected):
+    assert is_clear(with_box(day, x, z, velocity), until_s=until_s) == expected
+
+
+def test_every_street_is_passable_for_the_length_of_a_sequence():
+    scenes = [sample_scene(seed, "train", condition=CONDITIONS[seed % 4]) for seed in range(24)]
+    assert all(is_clear(scene, until_s=CLEAR_S) for scene in scenes)
 
 
 def test_images_have_the_types_cameras_deliver(frame):

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.findings import Thresholds
 from msdepth_ros.core.spectra import SPECTRA, in_canonical_order
 
 POLICIES = ("spectral", "exact", "approximate")
@@ -76,13 +77,14 @@ PARAMETERS = (
     ParameterSpec("model.cache_dir", "", "Folder for engines that a provider builds; empty keeps none."),
     ParameterSpec("sync.policy", "spectral", "spectral goes on when cameras stop; exact and approximate are those of "
                   "message_filters and need all cameras.", choices=POLICIES),
-    ParameterSpec("sync.tolerance_s", 0.04, "Largest difference of the stamps in one set, seconds.", limits=(0.0, 1.0)),
+    ParameterSpec("sync.tolerance_s", 0.04, "Largest difference of the stamps in one set, seconds.", limits=(0.0, 1.0),
+                  live=True),
     ParameterSpec("sync.deadline_s", 0.06, "Longest wait for missing images after a set's first, seconds.",
-                  limits=(0.0, 2.0)),
+                  limits=(0.0, 2.0), live=True),
     ParameterSpec("sync.stale_after_s", 0.5, "A camera silent for longer is not waited for, seconds; more than the "
-                  "slowest camera's period.", limits=(0.0, 60.0)),
+                  "slowest camera's period.", limits=(0.0, 60.0), live=True),
     *(ParameterSpec(f"sync.offset_s.{spectrum}", 0.0, f"Added to the stamps of the {spectrum} images, seconds.",
-                    limits=(-1.0, 1.0)) for spectrum in SPECTRA),
+                    limits=(-1.0, 1.0), live=True) for spectrum in SPECTRA),
     ParameterSpec("calibration.source", "tf", "tf takes camera poses from /tf_static, file from calibration.file.",
                   choices=("tf", "file")),
     ParameterSpec("calibration.file", "", "Kalibr camchain YAML with the cameras' poses; needed for source file."),
@@ -91,6 +93,38 @@ PARAMETERS = (
                   live=True),
     ParameterSpec("output.min_confidence", 0.0, "Depth of lower confidence is published as NaN.", limits=(0.0, 1.0),
                   live=True),
+    ParameterSpec("health.leave_out", True, "Leave black, overexposed, flat and frozen images out of their set.",
+                  live=True),
+    ParameterSpec("health.confirm_images", 2, "Images in a row that must show a fault before it is reported.",
+                  limits=(1, 100), live=True),
+    ParameterSpec("health.clear_images", 2, "Images in a row without the fault after which it is over.",
+                  limits=(1, 100), live=True),
+    ParameterSpec("health.silent_after_s", 0.7, "A camera without any usable image for longer is silent, seconds; more "
+                  "than the slowest camera's period.", limits=(0.01, 60.0), live=True),
+    ParameterSpec("health.min_rate_hz", 1.0, "A camera below is too slow, images per second.", limits=(0.0, 1000.0),
+                  live=True),
+    ParameterSpec("health.min_rate_share", 0.7, "A camera below this share of its own usual rate is too slow.",
+                  limits=(0.0, 1.0), live=True),
+    ParameterSpec("health.frozen_after_s", 0.5, "The same picture under new stamps for this long is frozen, seconds.",
+                  limits=(0.01, 60.0), live=True),
+    ParameterSpec("health.black_level", 0.02, "Black: 99 of 100 pixels are not brighter, share of full scale; thermal "
+                  "images only where they are 0.", limits=(0.0, 1.0), live=True),
+    ParameterSpec("health.overexposed_share", 0.75, "Overexposed: at least this share of the pixels is at full scale.",
+                  limits=(0.01, 1.0), live=True),
+    ParameterSpec("health.flat_contrast", 0.02, "Flat: 1st and 99th percentile are not further apart, share of full "
+                  "scale; 8-bit thermal images, too.", limits=(0.0, 1.0), live=True),
+    ParameterSpec("health.flat_thermal_counts", 30.0, "The same for 16-bit thermal images, counts.",
+                  limits=(0.0, 65535.0), live=True),
+    ParameterSpec("health.noise_ratio", 3.0, "Noisy: this many times the noise that the camera usually has.",
+                  limits=(1.0, 1000.0), live=True),
+    ParameterSpec("health.blur_ratio", 0.35, "Blurred: edges have only this share of their usual sharpness.",
+                  limits=(0.0, 1.0), live=True),
+    ParameterSpec("health.stamp_jump_s", 0.5, "Stamps that advance by so much more or less than the time that passed "
+                  "have jumped, seconds.", limits=(0.001, 3600.0), live=True),
+    ParameterSpec("health.skew_s", 0.25, "Stamps this far from those of the other cameras at the same moment are "
+                  "skewed, seconds.", limits=(0.001, 3600.0), live=True),
+    ParameterSpec("watchdog.silence_s", 2.0, "After this long without any depth the log says why, seconds.",
+                  limits=(0.1, 3600.0), live=True),
     ParameterSpec("autostart", True, "Configure and activate at start; false leaves it to a lifecycle manager."),
 )  # fmt: skip
 """Every parameter of the node, in the order of config/fused_depth.yaml."""
@@ -121,6 +155,8 @@ class Settings:
     depth_min_m: float
     depth_max_m: float
     output_min_confidence: float
+    health: Thresholds
+    watchdog_silence_s: float
     autostart: bool
 
     @classmethod
@@ -132,10 +168,12 @@ class Settings:
         """
         for name, value in values.items():
             _SPECS[name].check(value)
-        plain = {name.replace(".", "_"): value for name, value in values.items() if ".offset_s." not in name}
+        limits = {name.split(".")[1]: value for name, value in values.items() if name.startswith("health.")}
+        grouped = ("sync.offset_s.", "health.")
+        plain = {name.replace(".", "_"): value for name, value in values.items() if not name.startswith(grouped)}
         plain["spectra"] = in_canonical_order(values["spectra"])
         offsets = {spectrum: float(values[f"sync.offset_s.{spectrum}"]) for spectrum in SPECTRA}
-        settings = cls(sync_offset_s=offsets, **plain)
+        settings = cls(sync_offset_s=offsets, health=Thresholds(**limits), **plain)
         settings._check_together()
         return settings
 

@@ -115,13 +115,10 @@ class Calibration:
     Args:
         reference: spectrum of the output frame.
         poses: where the poses come from.
-        width: of the network's image, pixels.
-        height: of the network's image, pixels.
     """
 
-    def __init__(self, *, reference: str, poses: PoseSource, width: int, height: int) -> None:
+    def __init__(self, *, reference: str, poses: PoseSource) -> None:
         self._reference, self._poses = reference, poses
-        self._size = (width, height)
         self._file_cameras = dict(poses.rig.cameras) if isinstance(poses, FilePoses) else {}
         self._cameras: dict[str, CameraModel] = dict(self._file_cameras)
         self._frames: dict[str, str] = {}
@@ -159,8 +156,13 @@ class Calibration:
         """Frame id of everything published."""
         return self._frames.get(self._reference) or f"{self._reference}_optical_frame"
 
-    def views(self, spectra: Iterable[str]) -> tuple[RigViews, dict[str, str]]:
+    def views(self, spectra: Iterable[str], width: int, height: int) -> tuple[RigViews, dict[str, str]]:
         """Geometry for a set of images.
+
+        Args:
+            spectra: of the set.
+            width: of the network's image, pixels.
+            height: of the network's image, pixels.
 
         Returns:
             The views, which cover every camera that is calibrated; and for the others of `spectra`, why they are not.
@@ -176,10 +178,10 @@ class Calibration:
                 "or set calibration.source to file"
             )
         poses, missing = self._known_poses(cameras, frames)
-        key = tuple((name, cameras[name], pose.tobytes()) for name, pose in poses.items())
+        key = (width, height, *((name, cameras[name], pose.tobytes()) for name, pose in poses.items()))
         if self._views is None or key != self._views_of:
             rig = Rig(cameras={name: cameras[name] for name in poses}, camera_from_rig=poses)
-            self._views, self._views_of = rig.views(*self._size, self._reference), key
+            self._views, self._views_of = rig.views(width, height, self._reference), key
         return self._views, {name: missing[name] for name in spectra if name in missing}
 
     def _known_poses(

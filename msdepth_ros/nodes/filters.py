@@ -94,3 +94,11 @@ def make_matcher(settings: Settings) -> Matcher:
             offset_ns={name: round(settings.sync_offset_s[name] * 1e9) for name in settings.spectra},
         )
     )
+
+
+def reconfigure(matcher: Matcher, settings: Settings) -> Matcher:
+    """Returns the matcher with changed times: ours goes on with what waits, message_filters starts anew."""
+    if isinstance(matcher, SpectralSynchronizer):
+        matcher.config = make_matcher(settings).config
+        return matcher
+    return make_matcher(settings)

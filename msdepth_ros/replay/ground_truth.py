@@ -115,7 +115,7 @@ class TruthReader:
             return Truth(depth_m, self._grid(frame, rays))
         known = np.isfinite(depth_m)
         points_m = np.column_stack([rays[known], np.ones(int(known.sum()))]) * depth_m[known][:, None]
-        return self._from_points(points_m, frame)
+        return self._from_points(points_m.astype(np.float64), frame)
 
     def _from_points(self, points_m: NDArray[np.float64], frame: str) -> Truth:
         """Points of a frame in the network's image."""

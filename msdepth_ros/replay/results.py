@@ -117,7 +117,7 @@ class FrameRecord:
         bin_confidence_sums: Sum of the confidences in each bin.
         bin_correct_counts: Pixels in each bin whose depth is within a factor 1.25 of the truth.
         health: Words such as `rgb:black`, `nir:missing`, `thermal:frozen`, sorted.
-        error: Why there is no depth; empty if there is.
+        error: Why there is no depth, or why an image had to be left out; empty if all is well.
         timings: None where there is no depth.
     """
 
@@ -236,6 +236,10 @@ class Plan(Sequence[SetPlan]):
         if isinstance(item, slice):
             return Plan(self.bag, self.variant, self.topics, self.rows[item])
         return self._unpack(self.rows[item])
+
+    def mark_snapshots(self, indices: NDArray[np.int64]) -> None:
+        """Asks for the pictures of some sets, by their place in this plan."""
+        self.rows["flags"][indices] |= _SNAPSHOT
 
     def _unpack(self, row: Any) -> SetPlan:  # noqa: ANN401  a record of a structured array
         flags = int(row["flags"])

@@ -50,7 +50,6 @@ def cut(plans: Sequence[Plan], identity: str, *, sets: int = SETS_PER_PIECE) -> 
         identity: Of the recording, the options, the model and the program (see `identity_of`).
         sets: About how many sets a piece has, over all variants.
     """
-    plans = [plan.without_snapshots() for plan in plans]  # which are worth pictures shows when all numbers are there
     times = [_progress(plan) for plan in plans]
     together = np.sort(np.concatenate([np.zeros(0, np.int64), *times]))
     edges = np.unique(together[sets::sets])
@@ -81,7 +80,6 @@ def identity_of(path: Path, options: EvaluateOptions, model_sha256: str) -> str:
     plain["settings"].pop("model_path", None)
     rig = options.rig_file()
     plain["rig"] = rig and _sha256(rig, whole=True)
-    plain.pop("snapshots")  # which sets become pictures changes no number
     files = [path] if path.is_file() else sorted(member for member in path.glob("*") if member.is_file())
     if not files:
         raise MsdepthError(f"bag {path} does not exist or is empty; give the folder that holds metadata.yaml")

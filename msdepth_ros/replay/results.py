@@ -248,12 +248,6 @@ class Plan(Sequence[SetPlan]):
         rows["flags"] |= _SNAPSHOT
         return Plan(self.bag, self.variant, self.topics, rows)
 
-    def without_snapshots(self) -> Plan:
-        """The same sets, with no pictures asked for."""
-        rows = self.rows.copy()
-        rows["flags"] -= rows["flags"] & _SNAPSHOT
-        return Plan(self.bag, self.variant, self.topics, rows)
-
     def _unpack(self, row: Any) -> SetPlan:  # noqa: ANN401  a record of a structured array
         flags = int(row["flags"])
         refs = {

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera_info import camera_model_from_info
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.transforms import TransformTree, rigid_matrix
-from msdepth_ros.replay.bag import Bag, camera_model
+from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.topics import Sources, find_camera_info
 
 TF_STATIC = "/tf_static"
@@ -118,7 +119,7 @@ def _camera(bag: Bag, label: str, message: Any, infos: Mapping[str, str], file_r
             )
         return known
     try:
-        camera = camera_model(label, message)
+        camera = camera_model_from_info(label, message)
     except MsdepthError as error:
         raise MsdepthError(f"bag {bag.path}, topic {infos[label]}: {error}") from error
     if known and (known.width, known.height) != (camera.width, camera.height):

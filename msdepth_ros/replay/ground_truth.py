@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.core.camera import CameraModel, RigViews
+from msdepth_ros.core.camera_info import camera_model_from_info
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.lens import undistort
-from msdepth_ros.replay.bag import Bag, camera_model
+from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.calibration import Calibration
 from msdepth_ros.replay.images import DecodedImage, decode_image, depth_metres
 from msdepth_ros.replay.lidar import cloud_points_m, project, without_seen_through
@@ -152,7 +153,7 @@ class TruthReader:
     def _camera(self, frame: str, shape: tuple[int, ...]) -> CameraModel:
         """The camera that a depth image belongs to: its own camera_info, else the camera of its frame and size."""
         if self._info is not None:
-            camera = camera_model(self.topic, self._info)
+            camera = camera_model_from_info(self.topic, self._info)
         else:
             labels = [label for label, known in self._calibration.frames.items() if known and known == frame]
             if not labels:

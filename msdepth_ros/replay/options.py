@@ -14,10 +14,6 @@ from msdepth_ros.core.settings import S, Settings
 from msdepth_ros.core.spectra import in_canonical_order
 from msdepth_ros.replay.faults import Fault
 
-DEFAULT_SNAPSHOTS = 60
-EXTREMES = 4
-"""How many of the worst and of the best sets are kept as pictures."""
-
 
 @dataclass(frozen=True)
 class EvaluateOptions:
@@ -36,7 +32,6 @@ class EvaluateOptions:
         start_s: Leave out what was recorded earlier, seconds from the start of the recording.
         duration_s: Length to evaluate, seconds; None is all of it.
         every: Evaluate every so many sets.
-        snapshots: How many sets to keep as pictures, over all recordings.
     """
 
     settings: Settings
@@ -51,7 +46,6 @@ class EvaluateOptions:
     start_s: float = 0.0
     duration_s: float | None = None
     every: int = 1
-    snapshots: int = DEFAULT_SNAPSHOTS
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""

@@ -77,14 +77,13 @@ class _Track:
         return MessageRef(self.topic, self.log_ns[content], self.repeat[content], self.stamp_ns[index])
 
 
-def plan_bag(path: Path, name: str, options: EvaluateOptions, *, snapshots: int = 0) -> BagPlan:
+def plan_bag(path: Path, name: str, options: EvaluateOptions) -> BagPlan:
     """Plans the sets of one recording.
 
     Args:
         path: The recording.
         name: Unique in this evaluation.
         options: What to do.
-        snapshots: How many sets to keep as pictures.
 
     Raises:
         MsdepthError: The recording or what is asked of it is not usable, or not one set can be made.
@@ -103,7 +102,7 @@ def plan_bag(path: Path, name: str, options: EvaluateOptions, *, snapshots: int 
         synchronizer = SpectralSynchronizer(options.settings.synchronizer(spectra))
         sets = _sets(name, spectra, tracks, options, synchronizer)
         plan = Plan.pack(name, spectra_key(spectra), topics, sets)[:: options.every]
-        plans.append(plan if plans else _with_snapshots(plan, snapshots))
+        plans.append(plan)
         notes += _matching_notes(f"{name}, {plan.variant}", synchronizer)
     if not any(len(plan) for plan in plans):
         raise MsdepthError(
@@ -242,10 +241,3 @@ class _NearestTruth:
         if best is None or abs(int(self._stamps[best]) - stamp_ns) > self._tolerance_ns:
             return None
         return self._track.ref(int(self._order[best]))
-
-
-def _with_snapshots(plan: Plan, count: int) -> Plan:
-    """A plan with so many sets, evenly spread, to be kept as pictures."""
-    if count and len(plan):
-        plan.mark_snapshots(np.unique(np.linspace(0, len(plan) - 1, min(count, len(plan))).round().astype(np.int64)))
-    return plan

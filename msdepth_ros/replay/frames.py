@@ -20,6 +20,9 @@ _LISTS = {
     "bin_correct_counts": "int64",
     "health": "string",
 }
+_SAME = (
+    "bag", "variant", "number", "stamp_ns", "skew_ms", "truth_stamp_ns", "truth_pixels", "confidence", "error",
+)  # fmt: skip
 _TIMINGS = ("model_ms", "compute_ms", "latency_ms")
 
 
@@ -110,11 +113,8 @@ def read_frames(path: Path) -> Iterator[FrameRecord]:
 
 def _row(record: FrameRecord) -> dict[str, Any]:
     """A record as a row."""
-    row: dict[str, Any] = {
-        name: getattr(record, name)
-        for name in ("bag", "variant", "number", "stamp_ns", "skew_ms", "truth_stamp_ns", "truth_pixels", "confidence")
-    }
-    row |= {"spectra": spectra_key(record.spectra), "error": record.error}
+    row: dict[str, Any] = {name: getattr(record, name) for name in _SAME}
+    row |= {"spectra": spectra_key(record.spectra)}
     row |= {name: record.scores.get(name) for name in SCORES}
     row |= {f"confidence_{name}": record.view_confidence.get(name) for name in SPECTRA}
     row |= {f"consistency_{name}": record.consistency.get(name) for name in SPECTRA}
@@ -129,7 +129,7 @@ def _record(row: dict[str, Any]) -> FrameRecord:
     def named(names: tuple[str, ...], prefix: str = "") -> dict[str, float]:
         return {name: row[prefix + name] for name in names if row[prefix + name] is not None}
 
-    same: tuple[str, ...] = ("bag", "variant", "number", "stamp_ns", "skew_ms", "truth_stamp_ns", "truth_pixels", "confidence", "error")
+    same = [name for name in row if name in _SAME]
     values: dict[str, Any] = {name: row[name] for name in same}
     values |= {name: tuple(row[name]) for name in _LISTS}
     return FrameRecord(

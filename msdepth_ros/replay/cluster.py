@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import tempfile
@@ -14,6 +15,7 @@ from msdepth_ros.core.errors import MsdepthError
 
 LOCAL = "local"
 _SCHEME = "ray://"
+_LOOPBACK = "127.0.0.1"
 _STORE_BYTES = 128 * 1024 * 1024
 """Ray's shared memory on this machine; what goes through it are results of a few hundred kilobytes."""
 _RETRIES = 3
@@ -130,6 +132,12 @@ class RayWorkers:
             raise self._lost(failure) from failure
         return Done(key, value, error)
 
+    def cancel(self) -> None:
+        """Forget all work that is not finished."""
+        for reference in self._pending:
+            self._ray.cancel(reference, force=True)
+        self._pending.clear()
+
     def _lost(self, error: Exception) -> MsdepthError:
         """What to say when the whole cluster has gone."""
         return MsdepthError(
@@ -159,7 +167,7 @@ def _environment(*, local: bool) -> Iterator[None]:
     if local:
         # The first one is what keeps Ray on loopback, on Linux too: without, it takes the address of the network.
         settings |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-        settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
     before: Mapping[str, str | None] = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -172,6 +180,12 @@ def _environment(*, local: bool) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@functools.cache
+def _token() -> str:
+    """What this process and its workers know each other by. Ray reads it once, so it cannot change later."""
+    return secrets.token_hex(32)
+
+
 def _start(ray: Any, cpus: int, folder: str) -> None:
     """Starts a cluster of one machine."""
     ray.init(
@@ -182,9 +196,12 @@ def _start(ray: Any, cpus: int, folder: str) -> None:
         object_store_memory=_STORE_BYTES,
         log_to_driver=False,
         logging_level="error",
-        _node_ip_address="127.0.0.1",
+        _node_ip_address=_LOOPBACK,
         _temp_dir=folder,
     )
+    address = ray.nodes()[0]["NodeManagerAddress"]
+    if address != _LOOPBACK:
+        raise RuntimeError(f"Ray listens on {address}, since this program had imported it before")
 
 
 def _import_ray() -> ModuleType:

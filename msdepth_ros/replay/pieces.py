@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import msdepth_ros
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.replay.calibration import RIG_BESIDE_BAG
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.results import Plan
 
@@ -65,13 +66,14 @@ def cut(plans: Sequence[Plan], identity: str, *, sets: int = SETS_PER_PIECE) -> 
     return pieces
 
 
-def identity_of(path: Path, options: EvaluateOptions, model_sha256: str) -> str:
-    """Digest of what decides the result of a recording beside its plans.
+def identity_of(path: Path, options: EvaluateOptions, model_sha256: str, name: str) -> str:
+    """Digest of what decides the plan and, with it, the result of a recording.
 
     Args:
         path: The recording. Its place does not count, its files do: name, size, time of change, and both ends.
         options: Files that they name count by their content.
         model_sha256: Of the model file.
+        name: What the recording is called in this evaluation; its records say so.
 
     Raises:
         MsdepthError: The recording or the rig file cannot be read.
@@ -80,13 +82,16 @@ def identity_of(path: Path, options: EvaluateOptions, model_sha256: str) -> str:
     plain["settings"].pop("model_path", None)
     rig = options.rig_file()
     plain["rig"] = rig and _sha256(rig, whole=True)
-    files = [path] if path.is_file() else sorted(member for member in path.glob("*") if member.is_file())
+    files = sorted(member for member in path.glob("*") if member.is_file())
+    if path.is_file():
+        files = [path, *path.parent.glob(RIG_BESIDE_BAG)]
     if not files:
         raise MsdepthError(f"bag {path} does not exist or is empty; give the folder that holds metadata.yaml")
     about = {
         "bag": [
             (file.name, file.stat().st_size, file.stat().st_mtime_ns, _sha256(file, whole=False)) for file in files
         ],
+        "name": name,
         "options": plain,
         "model": model_sha256,
         "program": program_digest(),

@@ -83,51 +83,58 @@ OPTIONS = EvaluateOptions(Settings.from_values(DEFAULTS))
 
 
 def test_identity_of_the_same_thing_is_the_same_also_after_a_move(bag: Path) -> None:
-    before = identity_of(bag, OPTIONS, "model")
+    before = identity_of(bag, OPTIONS, "model", "city")
     moved = bag.rename(bag.with_name("moved"))
-    assert identity_of(moved, OPTIONS, "model") == before
+    assert identity_of(moved, OPTIONS, "model", "city") == before
 
 
 @pytest.mark.parametrize("position", [0, 199_999])
 def test_identity_changes_with_the_recording(bag: Path, position: int) -> None:
-    before = identity_of(bag, OPTIONS, "model")
+    before = identity_of(bag, OPTIONS, "model", "city")
     path = bag / "city_0.mcap"
     times = path.stat()
     data = bytearray(path.read_bytes())
     data[position] = 1
     path.write_bytes(data)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert identity_of(bag, OPTIONS, "model") != before
+    assert identity_of(bag, OPTIONS, "model", "city") != before
 
 
 def test_identity_changes_with_the_time_of_change(bag: Path) -> None:
-    before = identity_of(bag, OPTIONS, "model")
+    before = identity_of(bag, OPTIONS, "model", "city")
     os.utime(bag / "city_0.mcap", ns=(0, 0))
-    assert identity_of(bag, OPTIONS, "model") != before
+    assert identity_of(bag, OPTIONS, "model", "city") != before
 
 
 def test_identity_changes_with_the_model_and_the_options(bag: Path) -> None:
     changed = [
-        identity_of(bag, OPTIONS, "model"),
-        identity_of(bag, OPTIONS, "another"),
-        identity_of(bag, dataclasses.replace(OPTIONS, every=2), "model"),
-        identity_of(bag, dataclasses.replace(OPTIONS, settings=NIR_FIRST), "model"),
+        identity_of(bag, OPTIONS, "model", "city"),
+        identity_of(bag, OPTIONS, "another", "city"),
+        identity_of(bag, OPTIONS, "model", "hill"),
+        identity_of(bag, dataclasses.replace(OPTIONS, every=2), "model", "city"),
+        identity_of(bag, dataclasses.replace(OPTIONS, settings=NIR_FIRST), "model", "city"),
     ]
     assert len(set(changed)) == len(changed)
+
+
+def test_identity_of_a_lone_file_follows_the_rig_beside_it(bag: Path) -> None:
+    before = identity_of(bag / "city_0.mcap", OPTIONS, "model", "city")
+    (bag / "rig.yaml").write_text("cam0: 1")
+    assert identity_of(bag / "city_0.mcap", OPTIONS, "model", "city") != before
 
 
 def test_identity_follows_the_content_of_the_rig_file_not_its_name(bag: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text("cam0: 1")
     second.write_text("cam0: 1")
-    before = identity_of(bag, dataclasses.replace(OPTIONS, rig=first), "model")
-    assert identity_of(bag, dataclasses.replace(OPTIONS, rig=second), "model") == before
+    before = identity_of(bag, dataclasses.replace(OPTIONS, rig=first), "model", "city")
+    assert identity_of(bag, dataclasses.replace(OPTIONS, rig=second), "model", "city") == before
     first.write_text("cam0: 2")
-    assert identity_of(bag, dataclasses.replace(OPTIONS, rig=first), "model") != before
+    assert identity_of(bag, dataclasses.replace(OPTIONS, rig=first), "model", "city") != before
 
 
 def test_a_recording_or_rig_that_is_not_there_is_named(bag: Path, tmp_path: Path) -> None:
     with pytest.raises(MsdepthError, match="nowhere"):
-        identity_of(tmp_path / "nowhere", OPTIONS, "model")
+        identity_of(tmp_path / "nowhere", OPTIONS, "model", "city")
     with pytest.raises(MsdepthError, match="absent.yaml"):
-        identity_of(bag, dataclasses.replace(OPTIONS, rig=tmp_path / "absent.yaml"), "model")
+        identity_of(bag, dataclasses.replace(OPTIONS, rig=tmp_path / "absent.yaml"), "model", "city")

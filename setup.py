@@ -45,7 +45,7 @@ setup(
     maintainer="msdepth_ros maintainers",
     maintainer_email="maintainers@msdepth-ros.example",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.replay": ["*.html"]},
+    package_data={f"{NAME}.replay.page": ["*.css", "*.html", "*.js"]},
     data_files=data_files(),
     zip_safe=False,
     python_requires=">=3.10",
@@ -63,7 +63,7 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.17"],
         # Ray with its client, for `msdepth evaluate --cluster`.
         "fleet": ["ray[client]>=2.9"],
-        "report": ["jinja2>=3.0", "plotly>=5.0"],
+        "report": ["jinja2>=3.0", "plotly>=5.0", "pyarrow>=12"],
         "test": ["hypothesis", "mypy", "onnx", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
     },
     entry_points={

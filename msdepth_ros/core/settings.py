@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import yaml
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.findings import Thresholds
 from msdepth_ros.core.spectra import SPECTRA, in_canonical_order
+from msdepth_ros.core.synchronizer import SynchronizerConfig
 
+S = 1_000_000_000
 POLICIES = ("spectral", "exact", "approximate")
 """Values of ``sync.policy``; all but the first use the message_filters package and need every spectrum."""
 
@@ -184,6 +186,18 @@ class Settings:
             raise MsdepthError(f"depth.min_m ({self.depth_min_m}) must be below depth.max_m ({self.depth_max_m})")
         if self.calibration_source == "file" and not self.calibration_file:
             raise MsdepthError("calibration.source is file: set calibration.file to a Kalibr camchain YAML")
+
+    def synchronizer(self, spectra: Iterable[str] | None = None) -> SynchronizerConfig:
+        """Returns how sets are built, for all cameras or for some of them."""
+        present = self.spectra if spectra is None else in_canonical_order(spectra)
+        return SynchronizerConfig(
+            spectra=present,
+            reference=self.reference,
+            tolerance_ns=round(self.sync_tolerance_s * S),
+            deadline_ns=round(self.sync_deadline_s * S),
+            stale_after_ns=round(self.sync_stale_after_s * S),
+            offset_ns={name: round(self.sync_offset_s[name] * S) for name in present},
+        )
 
     @property
     def providers(self) -> str | list[str]:

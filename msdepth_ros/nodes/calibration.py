@@ -14,6 +14,7 @@ from rclpy.time import Time
 
 from msdepth_ros.core.camera import CameraModel, Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.transforms import rigid_matrix
 
 
 class PoseSource(Protocol):
@@ -88,25 +89,12 @@ class TfPoses:
             raise MsdepthError(
                 f"no transform from {frames[reference]} to {frames[view]}: {error}; publish it on /tf_static"
             ) from error
-        return _matrix(stamped.transform)
+        t, q = stamped.transform.translation, stamped.transform.rotation
+        return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
     def close(self) -> None:
         """Frees the subscriptions to /tf and /tf_static."""
         self._listener.unregister()
-
-
-def _matrix(transform: Any) -> NDArray[np.float64]:  # noqa: ANN401  generated message classes are untyped
-    """[4,4] of a geometry_msgs/Transform."""
-    q = transform.rotation
-    x, y, z, w = np.array([q.x, q.y, q.z, q.w]) / np.linalg.norm([q.x, q.y, q.z, q.w])
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = transform.translation.x, transform.translation.y, transform.translation.z
-    return matrix
 
 
 class Calibration:

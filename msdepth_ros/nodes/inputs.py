@@ -12,16 +12,12 @@ from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, Reliabilit
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from msdepth_ros.core.camera_info import camera_model_from_info
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.findings import Fault, Finding, Level
+from msdepth_ros.core.images import decode_image, spectrum_image
 from msdepth_ros.nodes.calibration import Calibration
-from msdepth_ros.nodes.messages import (
-    camera_model_from_info,
-    compressed_to_array,
-    image_to_array,
-    spectrum_image,
-    stamp_to_ns,
-)
+from msdepth_ros.nodes.messages import stamp_to_ns
 
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -155,8 +151,7 @@ class CameraInput:
             self._waiting = message
             return
         try:
-            decode = image_to_array if isinstance(message, Image) else compressed_to_array
-            image = spectrum_image(self.spectrum, decode(message)[0])
+            image = spectrum_image(self.spectrum, decode_image(message))
         except MsdepthError as error:
             self._reject(self.image_topic, str(error), Fault.REJECTED)
             return

@@ -13,7 +13,6 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from msdepth_ros.core.camera import CameraModel
 from msdepth_ros.core.errors import MsdepthError
 
 IMAGE = "sensor_msgs/msg/Image"
@@ -227,31 +226,6 @@ def stamp_of(message: Any, otherwise_ns: int) -> int:
     """Header stamp in nanoseconds, or `otherwise_ns` for a message without a header."""
     header = getattr(message, "header", None)
     return otherwise_ns if header is None else int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
-
-
-def camera_model(label: str, message: Any) -> CameraModel:
-    """Camera model from a CameraInfo message.
-
-    Args:
-        label: Name of the camera, usually its spectrum.
-        message: A sensor_msgs/CameraInfo.
-
-    Raises:
-        MsdepthError: The intrinsics are not usable.
-    """
-    roi = message.roi
-    window = (int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height))
-    return CameraModel.from_camera_info_fields(
-        label,
-        int(message.width),
-        int(message.height),
-        message.k,
-        message.d,
-        message.distortion_model,
-        binning_x=int(message.binning_x),
-        binning_y=int(message.binning_y),
-        roi=window if any(window) else None,
-    )
 
 
 def _text(error: BaseException) -> str:

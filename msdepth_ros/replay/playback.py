@@ -75,6 +75,11 @@ class Packet(NamedTuple):
     image: bytearray
     info: bytearray
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the image takes."""
+        return len(self.image)
+
 
 def find_sources(bag: Bag, config: PlaybackConfig) -> list[Source]:
     """The cameras to play, and the ground truth if the bag has any.

@@ -7,7 +7,7 @@ Three steps share it. *Plan*: stamps alone decide which images form a set. *Run*
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -57,7 +57,7 @@ class SetPlan(NamedTuple):
         truth: The ground truth nearest in time, None if there is none within the tolerance.
         wait_ms: From the recording of the set's newest image until the synchronizer let the set go.
         frozen: Spectra whose image repeats the one before it, byte by byte.
-        snapshot: Keep the pictures of this set for the report.
+        snapshot: Give the pictures of this set, too.
         consistency: Also compare each spectrum's own depth with the fused one.
     """
 
@@ -117,7 +117,7 @@ class FrameRecord:
         bin_confidence_sums: Sum of the confidences in each bin.
         bin_correct_counts: Pixels in each bin whose depth is within a factor 1.25 of the truth.
         health: Words such as `rgb:black`, `nir:missing`, `thermal:frozen`, sorted.
-        error: Why there is no depth; empty if there is.
+        error: Why there is no depth, or why an image had to be left out; empty if all is well.
         timings: None where there is no depth.
     """
 
@@ -151,7 +151,7 @@ class Snapshot(NamedTuple):
 
 
 class SetResult(NamedTuple):
-    """What running one planned set gives; pictures only where they are worth keeping."""
+    """What running one planned set gives; pictures only where the plan asks for them."""
 
     record: FrameRecord
     snapshot: Snapshot | None
@@ -236,6 +236,17 @@ class Plan(Sequence[SetPlan]):
         if isinstance(item, slice):
             return Plan(self.bag, self.variant, self.topics, self.rows[item])
         return self._unpack(self.rows[item])
+
+    def has(self, name: str) -> NDArray[np.bool_]:
+        """Which sets have an image of a spectrum, or a `truth`."""
+        bit = _PRESENT + (*SPECTRA, "truth").index(name)
+        return (self.rows["flags"] >> bit & 1).astype(bool)
+
+    def pictures_of(self, numbers: Collection[int]) -> Plan:
+        """The part of this plan that has these numbers, with the wish for pictures."""
+        rows = self.rows[np.isin(self.rows["number"], list(numbers))].copy()
+        rows["flags"] |= _SNAPSHOT
+        return Plan(self.bag, self.variant, self.topics, rows)
 
     def _unpack(self, row: Any) -> SetPlan:  # noqa: ANN401  a record of a structured array
         flags = int(row["flags"])

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rosbags.rosbag2 import StoragePlugin
 
+from msdepth_ros.core.camera_info import camera_model_from_info
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.replay.bag import COMPRESSED_IMAGE, Bag, camera_model
+from msdepth_ros.replay.bag import COMPRESSED_IMAGE, Bag
 
 TOPIC = "/rgb/image/compressed"
 
@@ -43,7 +44,7 @@ def test_duration_counts_from_the_start(bag_folder: Path) -> None:
 def test_camera_model_has_the_intrinsics_of_camera_info(bag_folder: Path) -> None:
     with Bag(bag_folder) as bag:
         info = next(bag.messages(["/nir/camera_info"])).message
-    camera = camera_model("nir", info)
+    camera = camera_model_from_info("nir", info)
     assert (camera.label, camera.width, camera.height) == ("nir", 48, 24)
     np.testing.assert_allclose(camera.k, [[48, 0, 23.5], [0, 48, 11.5], [0, 0, 1]])
 

@@ -189,7 +189,7 @@ def test_topic_table_is_that_of_the_node() -> None:
         resolve_topic_name=lambda name: name,
     )
     Outputs(node)
-    Diagnostics(node, SPECTRA)
+    Diagnostics(node, SPECTRA, lambda: 2.0)
     for spectrum in SPECTRA:
         for transport in ("raw", "compressed"):
             CameraInput(
@@ -238,6 +238,7 @@ def test_launch_arguments_named_in_the_text_exist(page: str) -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_diagnostics_table_is_that_of_the_node() -> None:
+    from msdepth_ros.core.settings import DEFAULTS, Settings
     from msdepth_ros.nodes.diagnostics import Diagnostics
     from msdepth_ros.nodes.statistics import Statistics
 
@@ -245,13 +246,18 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
     statistics.published(("rgb",), inference_ms=1.0, latency_ms=2.0)
     node: Any = mock.Mock()
     node.get_name.return_value = "fused_depth"
+    node.get_parameter.return_value.value = False
     equipment: Any = SimpleNamespace(
         engine=mock.Mock(providers=("CPUExecutionProvider",)), statistics=statistics,
         calibration=SimpleNamespace(output_frame="rgb_optical_frame"), outputs=SimpleNamespace(subscribers=lambda: 1),
     )  # fmt: skip
-    cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", publisher_count=lambda: 1)]
-    pipeline: Any = SimpleNamespace(inputs=cameras, matcher=SpectralSynchronizer(SynchronizerConfig(spectra=("rgb",))))
-    diagnostics = Diagnostics(node, ("rgb",))
+    cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", obstacle=lambda: None)]
+    matcher = SpectralSynchronizer(SynchronizerConfig(spectra=("rgb",)))
+    pipeline: Any = SimpleNamespace(
+        inputs=cameras, matcher=matcher, equipment=equipment, enabled=True, busy_s=0.0,
+        settings=Settings.from_values(DEFAULTS),
+    )  # fmt: skip
+    diagnostics = Diagnostics(node, ("rgb",), lambda: 2.0)
     diagnostics.configured(equipment)
     diagnostics.activated(pipeline)
 
@@ -264,6 +270,25 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
     }
     listed = {named_in(task): set(spans(keys)) for task, keys, _ in table(README, "### Diagnostics")}
     assert listed == actual
+
+
+def test_every_fault_word_is_explained() -> None:
+    from msdepth_ros.core.findings import Fault
+
+    rows = table(README.split("`faults` of a camera are words")[1], "")
+    assert sorted(named_in(row[0]) for row in rows) == sorted(fault.value for fault in Fault)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
+def test_service_table_is_that_of_the_node() -> None:
+    from msdepth_ros.nodes.services import Services
+
+    found = []
+    node: Any = SimpleNamespace(
+        create_service=lambda kind, name, _: found.append((name, f"{kind.__module__.split('.')[0]}/{kind.__name__}"))
+    )
+    Services(node, enable=mock.Mock(), load=mock.Mock(), exchange=mock.Mock())
+    assert [(named_in(row[0]), row[1]) for row in table(README, "### Node")] == found
 
 
 def relative_links(text: str) -> list[str]:

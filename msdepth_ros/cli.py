@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[:1] == ["demo"]:
             return _demo(arguments[1:])
+        if arguments[:1] == ["inject"]:
+            return _inject(arguments[1:])
         return _infer(_parser().parse_args(arguments))
     except MsdepthError as error:
         print(f"msdepth: error: {error}", file=sys.stderr)
@@ -42,6 +44,13 @@ def _demo(arguments: list[str]) -> int:
     from msdepth_ros import demo
 
     return demo.main(arguments)
+
+
+def _inject(arguments: list[str]) -> int:
+    """Hands over to the injector, which takes ROS arguments, too."""
+    from msdepth_ros.nodes import injector
+
+    return injector.main(arguments)
 
 
 def _infer(arguments: argparse.Namespace) -> int:
@@ -69,8 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="msdepth", description="Dense metric depth from RGB, near-infrared and thermal cameras."
     )
     parser.add_argument("--version", action="version", version=f"msdepth {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{infer,demo}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{infer,demo,inject}")
     commands.add_parser("demo", help="play the sample drive through the live node, and report", add_help=False)
+    commands.add_parser("inject", help="make live camera topics fail, to see what the node does", add_help=False)
     infer = commands.add_parser("infer", help="depth from image files, without ROS", description=_INFER_DESCRIPTION)
     infer.add_argument("--rig", type=Path, required=True, help="calibration of the cameras, a Kalibr camchain YAML")
     infer.add_argument("--rgb", type=Path, help="colour image of 8 bits")

@@ -70,7 +70,7 @@ class Thresholds:
     confirm_images: int = 2
     clear_images: int = 2
     silent_after_s: float = 0.7
-    min_rate_hz: float = 1.0
+    min_rate_hz: float = 2.0
     min_rate_share: float = 0.7
     frozen_after_s: float = 0.5
     black_level: float = 0.02

@@ -103,7 +103,7 @@ PARAMETERS = (
                   limits=(1, 100), live=True),
     ParameterSpec("health.silent_after_s", 0.7, "A camera without any usable image for longer is silent, seconds; more "
                   "than the slowest camera's period.", limits=(0.01, 60.0), live=True),
-    ParameterSpec("health.min_rate_hz", 1.0, "A camera below is too slow, images per second.", limits=(0.0, 1000.0),
+    ParameterSpec("health.min_rate_hz", 2.0, "A camera below is too slow, images per second.", limits=(0.0, 1000.0),
                   live=True),
     ParameterSpec("health.min_rate_share", 0.7, "A camera below this share of its own usual rate is too slow.",
                   limits=(0.0, 1.0), live=True),

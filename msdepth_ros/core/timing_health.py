@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 from msdepth_ros.core.findings import Fault, Finding, Level, S, Thresholds
 from msdepth_ros.core.image_health import Usual
@@ -24,6 +23,7 @@ class Timing:
         """Nothing has come yet."""
         self._arrivals_ns: deque[int] = deque(maxlen=WINDOW)
         self._stamps: deque[tuple[int, int]] = deque(maxlen=_RECENT)
+        self._steps: deque[tuple[int, int]] = deque(maxlen=_RECENT)
         self._usual_rate = Usual(_LEARN_RATE_S)
         self._since_ns: int | None = None
         self._slow = False
@@ -98,9 +98,9 @@ class Timing:
         """Compares the step of the stamps with the time that passed, at the speed at which a recording plays."""
         if self._stamps:
             last_stamp_ns, last_ns = self._stamps[-1]
-            step_ns = stamp_ns - last_stamp_ns
-            expected_ns = (now_ns - last_ns) * self._speed()
-            jump_ns = step_ns - expected_ns
+            step_ns, elapsed_ns = stamp_ns - last_stamp_ns, now_ns - last_ns
+            jump_ns = step_ns - elapsed_ns * self._speed()
+            self._steps.append((step_ns, elapsed_ns))
             if abs(jump_ns) > limits.stamp_jump_s * S:
                 self._jump, self._jumped_ns = f"stamps jumped by {jump_ns / S:+.2f} s", now_ns
                 self._stamps.clear()
@@ -110,11 +110,12 @@ class Timing:
 
     def _speed(self) -> float:
         """How fast the stamps run against the clock; 1 unless they keep running faster, as in a quick replay."""
-        steps = [(later[0] - earlier[0], later[1] - earlier[1]) for earlier, later in pairwise(self._stamps)]
-        if len(steps) < 3:
+        elapsed_ns = sum(passed for _, passed in self._steps)
+        if len(self._steps) < 4 or elapsed_ns <= 0:
             return 1.0
-        stamps_ns, elapsed_ns = sum(step for step, _ in steps), sum(passed for _, passed in steps)
-        return max(1.0, stamps_ns / elapsed_ns) if elapsed_ns > 0 else 1.0
+        # The middle step, so that one jump does not count; all the time, so that images in a burst do not.
+        usual_step_ns = sorted(step for step, _ in self._steps)[len(self._steps) // 2]
+        return max(1.0, usual_step_ns * len(self._steps) / elapsed_ns)
 
 
 def skews_s(offsets_ns: dict[str, int], reference: str) -> dict[str, float]:

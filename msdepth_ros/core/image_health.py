@@ -18,8 +18,8 @@ _SATURATED = 0.98  # of full scale: what compression leaves of white
 _MARGIN = 1.2  # how much better than its threshold a picture must be for the fault to clear
 _NOISE_FLOOR = 2.0  # grey levels: below it, quantisation decides
 _SHARPNESS_FLOOR = 0.01
-_LEARN_S = 3.0
-_SLOWLY = 10.0
+_LEARN_S = 1.0
+_SLOWLY = 60.0
 _KNOWN_AFTER = 10
 
 
@@ -78,7 +78,7 @@ def _quantile(values: NDArray[np.int32], share: float) -> float:
 class Usual:
     """What a number usually is: a moving average of its logarithm, which learns slowly while something is wrong.
 
-    So a sudden change stands out, and one that stays becomes the usual after a minute.
+    So a sudden change stands out, and one that stays becomes the usual after about a minute.
     """
 
     def __init__(self, learn_s: float = _LEARN_S) -> None:

@@ -285,7 +285,7 @@ def test_service_table_is_that_of_the_node() -> None:
 
     found = []
     node: Any = SimpleNamespace(
-        create_service=lambda kind, name, _: found.append((name, f"{kind.__module__.split('.')[0]}/{kind.__name__}"))
+        create_service=lambda kind, name, *_, **__: found.append((name, f"{kind.__module__.split('.')[0]}/{kind.__name__}"))
     )
     Services(node, enable=mock.Mock(), load=mock.Mock(), exchange=mock.Mock())
     assert [(named_in(row[0]), row[1]) for row in table(README, "### Node")] == found

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
@@ -36,8 +37,9 @@ class Services(Generic[LoadedT]):
     ) -> None:
         self._node, self._enable, self._load, self._exchange = node, enable, load, exchange
         self._loading = False
-        node.create_service(SetBool, "~/enable", self._on_enable)
-        node.create_service(Trigger, "~/reload_model", self._on_reload)
+        group = ReentrantCallbackGroup()  # in the node's own, images would wait for the reload's end
+        node.create_service(SetBool, "~/enable", self._on_enable, callback_group=group)
+        node.create_service(Trigger, "~/reload_model", self._on_reload, callback_group=group)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         response.success, response.message = True, self._enable(request.data)

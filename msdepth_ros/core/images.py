@@ -73,7 +73,8 @@ _ENCODINGS = {
 }
 _BLUE_FIRST = ("bgr8", "8UC3")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_CHUNK_BYTES = 12  # length, kind and checksum around the content
 
 
 def decode_image(message: Any) -> DecodedImage:
@@ -196,8 +197,19 @@ def _eight_bits(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _is_whole(data: bytes) -> bool:
     """Whether compressed data end as their format ends: decoders fill up what is missing with grey."""
-    tail = data[-64:].rstrip(b"\0")
-    return tail.endswith(_JPEG_END) if data.startswith(_JPEG_START) else tail.endswith(_PNG_END)
+    if data.startswith(_JPEG_START):
+        return data[-64:].rstrip(b"\0").endswith(_JPEG_END)
+    return data.startswith(_PNG_START) and _png_is_whole(data)
+
+
+def _png_is_whole(data: bytes) -> bool:
+    """Whether every chunk lies within the data: decoders allocate what a chunk claims before they read it."""
+    at = len(_PNG_START)
+    while at + _PNG_CHUNK_BYTES <= len(data):
+        kind, at = data[at + 4 : at + 8], at + _PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
+        if kind == b"IEND":
+            return at <= len(data) and not data[at:].strip(b"\0")
+    return False
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:

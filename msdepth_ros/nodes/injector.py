@@ -39,6 +39,7 @@ class Injector:
 
     def __init__(self, node: Node, options: argparse.Namespace, spans: Sequence[FaultSpan]) -> None:
         """Creates the publishers."""
+        from rclpy.qos import DurabilityPolicy, QoSProfile
         from std_msgs.msg import String
 
         from msdepth_ros.nodes.faulty_camera import FaultyCamera
@@ -46,7 +47,9 @@ class Injector:
         self._spans, self._begun, self._zero_s = list(spans), False, time.monotonic()
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
-        self._events = node.create_publisher(String, "~/events", 100)
+        self._events = node.create_publisher(
+            String, "~/events", QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        )  # who listens late gets those of before
         self._logger, self._String = node.get_logger(), String
         self.cameras = {
             spectrum: FaultyCamera(

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from msdepth_ros.core.camera_info import camera_model_from_info
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.findings import Fault, Finding, Level
-from msdepth_ros.core.images import decode_image, spectrum_image
+from msdepth_ros.core.images import compressed_size, decode_image, spectrum_image
 from msdepth_ros.nodes.calibration import Calibration
 from msdepth_ros.nodes.messages import stamp_to_ns
 
@@ -151,13 +151,17 @@ class CameraInput:
             self._waiting = message
             return
         try:
-            image = spectrum_image(self.spectrum, decode_image(message))
+            # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
+            claimed = None if isinstance(message, Image) else compressed_size(bytes(memoryview(message.data)))
+            if claimed is None or claimed == (camera.width, camera.height):
+                image = spectrum_image(self.spectrum, decode_image(message))
+                claimed = (image.shape[1], image.shape[0])
         except MsdepthError as error:
             self._reject(self.image_topic, str(error), Fault.REJECTED)
             return
-        if image.shape[:2] != (camera.height, camera.width):
+        if claimed != (camera.width, camera.height):
             text = (
-                f"image is {image.shape[1]} x {image.shape[0]}, its camera_info on {self.info_topic} is for "
+                f"image is {claimed[0]} x {claimed[1]}, its camera_info on {self.info_topic} is for "
                 f"{camera.width} x {camera.height}; publish the one that fits"
             )
             self._reject(self.image_topic, text, Fault.CALIBRATION)

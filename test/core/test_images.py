@@ -233,3 +233,16 @@ def test_each_spectrum_takes_what_it_can_use() -> None:
         spectrum_image("thermal", DecodedImage(COLOUR, "rgb8"))
     with pytest.raises(MsdepthError, match="float32 pixels"):
         spectrum_image("thermal", DecodedImage(GREY.astype(np.float32), "32FC1"))
+
+
+@pytest.mark.parametrize("claimed", [2**31 - 1, 2**32 - 1, 10_000_000])
+def test_a_png_chunk_that_claims_more_than_there_is_allocates_nothing(claimed: int) -> None:
+    import resource
+
+    data = bytearray(cv2.imencode(".png", GREY)[1].tobytes())
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = claimed.to_bytes(4, "big")
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(MsdepthError, match="not a whole JPEG or PNG"):
+        decode_image(compressed("png", bytes(data)))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 100_000

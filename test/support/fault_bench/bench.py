@@ -24,9 +24,11 @@ from msdepth_ros.nodes.transport import host_only_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 BAG = ROOT / "samples" / "city_drive"
-CLEAN_S = 1.2  # of the sample drive: then a wiper comes
+CLEAN_S = 1.2
+"""So much of the sample drive is played again and again: then a wiper comes. No time of a plan is a multiple of it, or
+the picture after a fault would be the one before it."""
 PREFIX = "faulty"
-_PATIENCE_S = 15.0
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Plan:
 
     trials: Sequence[Trial]
     clean_s: float = 120.0
-    hold_s: float = 3.0
+    hold_s: float = 3.1
     after_s: float = 2.0
     rate: float = 0.5
     bars: Bars = Bars()

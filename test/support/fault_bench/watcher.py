@@ -13,6 +13,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
@@ -36,9 +37,10 @@ class Watcher:
         self.events: list[dict[str, Any]] = []
         self._node: Node = rclpy.create_node("watcher")
         self._commands = {}
+        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         for name in SPECTRA:
             self._commands[name] = self._node.create_publisher(String, f"injector_{name}/inject", 10)
-            self._node.create_subscription(String, f"injector_{name}/events", self._on_event, 100)
+            self._node.create_subscription(String, f"injector_{name}/events", self._on_event, latched)
             self._node.create_subscription(
                 Image, f"fused_depth/confidence/{name}", self._on_confidence(name), 10, raw=True
             )

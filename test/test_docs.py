@@ -284,9 +284,11 @@ def test_service_table_is_that_of_the_node() -> None:
     from msdepth_ros.nodes.services import Services
 
     found = []
-    node: Any = SimpleNamespace(
-        create_service=lambda kind, name, *_, **__: found.append((name, f"{kind.__module__.split('.')[0]}/{kind.__name__}"))
-    )
+
+    def create_service(kind: type, name: str, *_: Any, **__: Any) -> None:
+        found.append((name, f"{kind.__module__.split('.')[0]}/{kind.__name__}"))
+
+    node: Any = SimpleNamespace(create_service=create_service)
     Services(node, enable=mock.Mock(), load=mock.Mock(), exchange=mock.Mock())
     assert [(named_in(row[0]), row[1]) for row in table(README, "### Node")] == found
 

@@ -1,0 +1,272 @@
+"""The figures of an evaluation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.replay.figures import (
+    ALERT_COLOUR,
+    CAUTION_COLOUR,
+    FUSED_COLOUR,
+    GREY,
+    SET_COLOURS,
+    SPECTRUM_COLOURS,
+    Curve,
+    Marks,
+    Row,
+    Spans,
+    by_key,
+    scatter,
+    stacked,
+    styled,
+)
+from msdepth_ros.replay.page.series import Bucket, Series
+
+TIME_AXIS = "time in the recording, s"
+_MISSING = "missing"
+
+
+def drive(series: Series, *, scored: bool) -> go.Figure:
+    """Spectra and their health, error, confidence and latency over the time of one recording."""
+    buckets, x = series.buckets, _seconds(series)
+    rows = [_lanes(series)]
+    if scored:
+        errors = [bucket.mean("abs_rel") for bucket in buckets]
+        curves = by_key(x, errors, [bucket.keys.most_common(1)[0][0] for bucket in buckets])
+        if series.sets_per_bucket > 1:
+            worst = [bucket.worst.get("abs_rel") for bucket in buckets]
+            name = f"worst of {series.sets_per_bucket} sets"
+            curves.insert(0, _broken(series, Curve(name, GREY, x, worst, width=1, hover="worst %{y:.3f}")))
+        rows.append(Row("AbsRel, unscaled", curves, height_px=170))
+    rows += [_confidences(series), _latency(series)]
+    return stacked(rows, TIME_AXIS)
+
+
+def errors_over_time(by_name: Mapping[str, Series]) -> go.Figure:
+    """AbsRel of several variants over the time of one recording."""
+    curves = [
+        _broken(series, Curve(name, colour, _seconds(series), [b.mean("abs_rel") for b in series.buckets], width=1.8,
+                              hover="%{y:.3f}"))
+        for (name, series), colour in zip(by_name.items(), itertools.cycle(SET_COLOURS), strict=False)
+    ]  # fmt: skip
+    return stacked([Row("AbsRel, unscaled", curves, height_px=240)], TIME_AXIS)
+
+
+def _seconds(series: Series) -> list[float]:
+    """Start of each bucket, from the start of the recording."""
+    start_ns = min((bucket.start_ns for bucket in series.buckets), default=0)
+    return [(bucket.start_ns - start_ns) * 1e-9 for bucket in series.buckets]
+
+
+def _broken(series: Series, curve: Curve) -> Curve:
+    """A curve of one value for each bucket with gaps where time jumps."""
+    x: list[float] = []
+    y: list[float | None] = []
+    for jump, place, value in zip(series.breaks(), curve.x, curve.y, strict=True):
+        x += [place, place] if jump else [place]
+        y += [None, value] if jump else [value]
+    return curve._replace(x=x, y=y)
+
+
+def _lanes(series: Series) -> Row:
+    """When each spectrum was there, and when it was in trouble."""
+    start_ns = min((bucket.start_ns for bucket in series.buckets), default=0)
+    stretches: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for spectrum in SPECTRA:
+        before = ""
+        for bucket, end_ns, jump in zip(series.buckets, series.ends_ns(), series.breaks(), strict=True):
+            state = _state(bucket, spectrum)
+            start_s, end_s = (bucket.start_ns - start_ns) * 1e-9, (end_ns - start_ns) * 1e-9
+            lane = stretches.setdefault((spectrum, state), [])
+            if state == before and not jump and lane:
+                lane[-1] = (lane[-1][0], end_s)
+            else:
+                lane.append((start_s, end_s))
+            before = state
+    spans = [
+        Spans(spectrum, state, _state_colour(spectrum, state), parts)
+        for (spectrum, state), parts in stretches.items()
+        if state != _MISSING
+    ]
+    failed = [(bucket.start_ns - start_ns) * 1e-9 for bucket in series.buckets if bucket.failed]
+    marks = [Marks(SPECTRA[0], "no depth", failed)] if failed else []
+    return Row("Spectra in the set; yellow: in trouble", (), spans, marks, SPECTRA, height_px=105)
+
+
+def _state(bucket: Bucket, spectrum: str) -> str:
+    """One state of a camera for all sets of a bucket; the worst one, so that nothing is hidden."""
+    words = sorted(word.partition(":")[2] for word in bucket.health if word.startswith(f"{spectrum}:"))
+    trouble = [word for word in words if word != _MISSING]
+    present = bucket.present[spectrum]
+    if trouble:
+        return ", ".join(trouble)
+    if present == 0:
+        return _MISSING
+    return "in all sets" if present == bucket.sets else "in some sets"
+
+
+def _state_colour(spectrum: str, state: str) -> str:
+    """The spectrum's own colour, pale where it was only sometimes there, yellow in trouble."""
+    colour = SPECTRUM_COLOURS[spectrum]
+    return {"in all sets": colour, "in some sets": f"{colour}73"}.get(state, CAUTION_COLOUR)
+
+
+def _confidences(series: Series) -> Row:
+    """Mean confidence of the fused depth and of each spectrum."""
+    x = _seconds(series)
+    curves = [
+        Curve(name, SPECTRUM_COLOURS[name], x, [bucket.mean(name) for bucket in series.buckets])
+        for name in SPECTRA
+        if any(bucket.present[name] for bucket in series.buckets)
+    ]
+    curves.append(Curve("fused", FUSED_COLOUR, x, [bucket.mean("confidence") for bucket in series.buckets], width=3))
+    return Row("Mean confidence", [_broken(series, curve) for curve in curves], limits=(0, 1.02))
+
+
+def _latency(series: Series) -> Row:
+    """Latency of each set."""
+    values = [bucket.mean("latency_ms") for bucket in series.buckets]
+    curve = Curve("mean", FUSED_COLOUR, _seconds(series), values, width=1.2, hover="%{y:.1f} ms", listed=False)
+    curves = [_broken(series, curve)]
+    if series.sets_per_bucket > 1:
+        worst = [bucket.worst.get("latency_ms") for bucket in series.buckets]
+        name = f"worst of {series.sets_per_bucket} sets"
+        curves.insert(0, _broken(series, curve._replace(name=name, colour=GREY, y=worst, width=1, listed=True)))
+    return Row("Latency, ms", curves)
+
+
+def by_range(results: Mapping[str, Mapping[str, Any]], *, shares: bool = True) -> go.Figure:
+    """AbsRel by true distance, one colour for each result, and how many pixels each band has.
+
+    Args:
+        results: RESULT of metrics.json by name.
+        shares: Also show the pixels in each band, of the first result.
+    """
+    figure = go.Figure()
+    colours = SET_COLOURS if len(results) != 2 else (GREY, FUSED_COLOUR)
+    for (name, result), colour in zip(results.items(), itertools.cycle(colours), strict=False):
+        bands = result["range_bands"]
+        names = [f"{band['from_m']:g}–{band['to_m']:g}" for band in bands]
+        values = [band["abs_rel"] for band in bands]
+        texts = ["" if value is None else f"{value:.3f}" for value in values]
+        figure.add_bar(
+            x=names, y=values, name=name, marker_color=colour, text=texts if len(results) < 3 else None,
+            textposition="outside", cliponaxis=False, hovertemplate="%{y:.3f}",
+        )  # fmt: skip
+    if shares and results:
+        bands = next(iter(results.values()))["range_bands"]
+        total = sum(band["pixels"] for band in bands) or 1
+        figure.add_scatter(
+            x=[f"{band['from_m']:g}–{band['to_m']:g}" for band in bands],
+            y=[100 * band["pixels"] / total for band in bands], yaxis="y2", name="pixels, %", mode="lines+markers",
+            line={"color": GREY, "width": 1.4, "dash": "dot"}, hovertemplate="%{y:.1f} % of the pixels",
+        )  # fmt: skip
+    styled(figure, 330, legend=True)
+    figure.update_layout(
+        barmode="group",
+        yaxis={"title": {"text": "AbsRel, unscaled"}, "rangemode": "tozero"},
+        yaxis2={"overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False, "ticksuffix": " %"},
+    )
+    figure.update_xaxes(title_text="true distance, m", type="category")
+    return figure
+
+
+def reliability(results: Mapping[str, Mapping[str, Any]]) -> go.Figure:
+    """How often depth is right where the network states a confidence, and how many pixels have it.
+
+    Args:
+        results: RESULT of metrics.json by name.
+    """
+    perfect = Curve("perfect", GREY, [0, 1], [0, 1], width=1.4, dash="dash", hover="")
+    observed, shares = [perfect], []
+    colours = (FUSED_COLOUR,) if len(results) < 2 else (GREY, FUSED_COLOUR) if len(results) == 2 else SET_COLOURS
+    for (name, result), colour in zip(results.items(), itertools.cycle(colours), strict=False):
+        bins = [one for one in result["reliability"] if one["pixels"]]
+        total = sum(one["pixels"] for one in bins) or 1
+        x = [one["confidence"] for one in bins]
+        y = [one["observed"] for one in bins]
+        hover = "stated %{x:.2f}, right in %{y:.2f}"
+        observed.append(Curve(name, colour, x, y, "lines+markers", 2.4, 8, hover=hover))
+        share = [100 * one["pixels"] / total for one in bins]
+        shares.append(Curve(name, colour, x, share, "lines+markers", 1.6, 5, hover="%{y:.1f} %", listed=False))
+    rows = [
+        Row("Share within a factor 1.25 of the truth", observed, limits=(0, 1.02), height_px=270),
+        Row("Pixels, %", shares, height_px=80),
+    ]
+    figure = stacked(rows, "stated confidence")
+    figure.update_xaxes(range=[0, 1])
+    return figure
+
+
+def latency_histogram(values_ms: Sequence[float], percentiles_ms: Mapping[str, float | None]) -> go.Figure:
+    """How long sets took, with the percentiles; the slowest in a thousand share the last bar.
+
+    Args:
+        values_ms: Of every set, at least one.
+        percentiles_ms: By name.
+    """
+    values = np.asarray(values_ms, np.float64)
+    width = _bin_width(float(np.percentile(values, 99.9)))
+    low = width * np.floor(values.min() / width)
+    count = max(1, int(np.ceil((np.percentile(values, 99.9) - low) / width + 1e-9)))
+    edges = low + width * np.arange(count + 1)
+    counts = np.histogram(np.minimum(values, edges[-1]), edges)[0]
+    texts = [f"{start:g} to {start + width:g} ms" for start in edges[:-1]]
+    if values.max() > edges[-1]:
+        texts[-1] = f"{edges[-2]:g} to {values.max():.0f} ms"
+    figure = go.Figure()
+    figure.add_bar(
+        x=edges[:-1] + width / 2, y=counts, width=[width] * count, marker={"color": FUSED_COLOUR, "line": {"width": 0}},
+        customdata=texts, hovertemplate="%{customdata}: %{y} sets<extra></extra>",
+    )  # fmt: skip
+    styled(figure, 320)
+    for rank, (name, value) in enumerate(percentiles_ms.items()):
+        if value is not None:
+            figure.add_vline(
+                x=min(value, edges[-1]), line={"color": ALERT_COLOUR, "width": 1.4, "dash": "dot"},
+                annotation={"text": f"{name} {value:.0f} ms", "font": {"size": 11}, "yshift": -14 * rank},
+            )  # fmt: skip
+    figure.update_layout(bargap=0.04, hovermode="closest")
+    figure.update_xaxes(title_text="latency, ms")
+    figure.update_yaxes(title_text="sets")
+    return figure
+
+
+def _bin_width(span: float) -> float:
+    """A round width that cuts a span into 20 to 50 bins."""
+    power = 10.0 ** np.floor(np.log10(max(span, 1e-3) / 20))
+    return float(next(power * step for step in (5, 2, 1) if power * step * 20 <= max(span, 1e-3)))
+
+
+def ranking(values: Mapping[str, float | None], title: str) -> go.Figure:
+    """One bar for each name, the best on top."""
+    known = sorted(((value, name) for name, value in values.items() if value is not None), reverse=True)
+    figure = go.Figure()
+    figure.add_bar(
+        orientation="h", x=[value for value, _ in known], y=[name for _, name in known], marker_color=FUSED_COLOUR,
+        text=[f"{value:.3f}" for value, _ in known], textposition="auto", hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )  # fmt: skip
+    styled(figure, 110 + 30 * len(known))
+    figure.update_layout(hovermode="closest", bargap=0.3)
+    figure.update_xaxes(title_text=title, rangemode="tozero")
+    figure.update_yaxes(type="category", showgrid=False)
+    return figure
+
+
+def frame_strip(values: Sequence[float | None], title: str) -> go.Figure:
+    """A value of each frame of the browser, above its slider."""
+    figure = go.Figure()
+    x = list(range(len(values)))
+    curve = Curve(title, FUSED_COLOUR, x, values, "lines+markers", 1.4, 7, hover=f"{title} %{{y:.3f}}")
+    figure.add_trace(scatter(curve))
+    styled(figure, 130)
+    figure.update_layout(margin={"t": 12, "b": 12, "l": 48, "r": 14}, hovermode="closest", clickmode="event")
+    figure.update_xaxes(showticklabels=False, range=[-0.5, len(values) - 0.5], fixedrange=True)
+    figure.update_yaxes(title_text=title, rangemode="tozero", fixedrange=True, nticks=4)
+    return figure

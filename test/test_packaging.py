@@ -23,7 +23,7 @@ ROSDEP_KEYS = {
     "yaml": "python3-yaml",
 }
 # No rosdep key exists, or only one verb needs them and says so: installed by pip.
-PIP_ONLY = {"rosbags", "jinja2", "plotly"}
+PIP_ONLY = {"rosbags", "backports", "compression", "lz4", "jinja2", "markupsafe", "plotly", "pyarrow", "ray"}
 NOT_ON_PYPI = {"message_filters", "tf2_ros"}
 STANDARD = sys.stdlib_module_names | {"msdepth_ros"}
 

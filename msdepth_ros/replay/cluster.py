@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType, TracebackType
@@ -20,6 +22,7 @@ _STORE_BYTES = 128 * 1024 * 1024
 """Ray's shared memory on this machine; what goes through it are results of a few hundred kilobytes."""
 _RETRIES = 3
 """How often the work of a lost worker starts again; what kills four workers will kill the next."""
+_REMOVALS = 20
 _CONNECTION_ERRORS = (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError)
 
 
@@ -72,17 +75,15 @@ class RayWorkers:
             cpus = self._workers or len(os.sched_getaffinity(0))
             stack.enter_context(_environment(local=local))
             self._ray = ray = _import_ray()
+            folder = stack.enter_context(_folder())
+            stack.callback(ray.shutdown)
             try:
-                stack.callback(ray.shutdown)
                 if local:
-                    folder = stack.enter_context(
-                        tempfile.TemporaryDirectory(prefix="msdepth-", ignore_cleanup_errors=True)
-                    )
                     _start(ray, cpus, folder)
                 else:
                     ray.init(self._address, log_to_driver=False, logging_level="error")
                     cpus = self._workers or int(ray.cluster_resources().get("CPU", 1))
-            except _CONNECTION_ERRORS as error:
+            except (*_CONNECTION_ERRORS, ray.exceptions.RayError) as error:
                 raise MsdepthError(f"cluster {self._address}: {_line(error)}; {_ADVICE[local]}") from error
             # Twice as many as can run, so that no worker waits for the next one and a cluster knows what is to come.
             self.window = 2 * cpus if local or self._workers is None else cpus
@@ -178,6 +179,20 @@ def _environment(*, local: bool) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for Ray's files that is removed, also if something that is just ending still writes into it."""
+    folder = tempfile.mkdtemp(prefix="msdepth-")
+    try:
+        yield folder
+    finally:
+        for _ in range(_REMOVALS):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(0.1)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from msdepth_ros.core.errors import MsdepthError
@@ -62,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--duration", type=float, metavar="S", help="evaluate S seconds")
     add("--every", type=int, default=1, metavar="N", help="evaluate every Nth set")
     add("--compare", type=Path, metavar="JSON", help="metrics.json of another evaluation: what got better or worse")
-    add("--fail-if", action="append", default=[], metavar="METRIC=LOSS", help="exit with 3 if a metric got worse by more, "
-        "for example abs_rel=2%% or delta_1=0.01; repeatable")  # fmt: skip
+    add("--fail-if", action="append", default=[], metavar="METRIC=LOSS", help="exit with 3 if a metric got worse by "
+        "more, for example abs_rel=2%% or delta_1=0.01; repeatable")  # fmt: skip
     add("--write-bag", action="store_true", help="also write DIR/bags/NAME: inputs and results, for RViz or Foxglove")
     add("--cluster", metavar="WHERE", help="work in parallel with Ray: local, or ray://HOST:PORT")
     add("--workers", type=int, metavar="N", help="how many work at a time in a cluster (default: one for each CPU)")
@@ -99,14 +100,8 @@ def run(arguments: argparse.Namespace) -> int:
             progress.close()
         wall_s = time.perf_counter() - started_s
         _report_failures(evaluation.failed, len(bags))
-        about = About(
-            model={"name": info.name, "version": info.version, "sha256": info.sha256},
-            settings=options.describe(),
-            failed_bags=evaluation.failed,
-            notes=tuple(evaluation.notes),
-            wall_s=wall_s,
-            providers=providers,
-        )
+        about = _about(evaluation, options, info)
+        about = replace(about, wall_s=wall_s, providers=providers)
         summary, comparison = finish(arguments.out, evaluation, about, against)
     _print(summary, comparison, arguments.out)
     if comparison is not None and comparison.failures:
@@ -189,6 +184,16 @@ def _open_fleet(
 
     workers = stack.enter_context(RayWorkers(arguments.cluster, arguments.workers))
     return Fleet(bags, options, arguments.out, workers, progress), read_model(options.model_path())[1]
+
+
+def _about(evaluation: Evaluation, options: EvaluateOptions, info: ModelInfo) -> About:
+    """What metrics.json says beside the numbers."""
+    return About(
+        model={"name": info.name, "version": info.version, "sha256": info.sha256},
+        settings=options.describe(),
+        failed_bags=evaluation.failed,
+        notes=tuple(evaluation.notes),
+    )
 
 
 def _by_spectrum(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -123,7 +123,7 @@ def test_outputs_of_infer_are_named(tmp_path: Path) -> None:
     depth = np.full((4, 6), 2.0, np.float32)
     views = SimpleNamespace(depth_to_sensor=lambda values: values, confidence_to_sensor=lambda values: values)
     result = SimpleNamespace(depth_m=depth, confidence=depth, view_confidence={})
-    written = {path.name for path in infer._write(tmp_path, result, views)}  # noqa: SLF001
+    written = {path.name for path in infer._write(tmp_path, result, views, max_m=80.0)}  # noqa: SLF001
     section = README.split("## Depth from files")[1].split("\n## ")[0]
     assert written | {"overview.png"} == {span for span in spans(section) if re.search(r"\.(npy|png)$", span)}
 

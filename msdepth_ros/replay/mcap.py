@@ -101,7 +101,7 @@ class McapFile:
 
     def _scan(self, file: BinaryIO, size: int) -> None:
         """Steps over all records."""
-        if size and file.read(len(mcap.MAGIC)) != mcap.MAGIC:
+        if not mcap.MAGIC.startswith(file.read(len(mcap.MAGIC))):
             raise MsdepthError("is no MCAP file")
         at, kind = len(mcap.MAGIC), 0
         while kind != mcap.FOOTER:

@@ -47,6 +47,7 @@ def typestore_of(msgtype: str, definition: str, definition_format: str) -> Types
                 store.register(get_types_from_idl(part))
         if msgtype not in store.fielddefs:
             raise MsdepthError("it describes other types")
+        store.generate_msgdef(msgtype, ros_version=2)  # visits every type that it is made of
     except Exception as error:  # the parsers of rosbags raise whatever a text leads to
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise MsdepthError(f"the recording's description of type {msgtype} cannot be read: {reason}") from error

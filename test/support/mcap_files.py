@@ -12,6 +12,7 @@ import lz4.frame
 from backports import zstd
 from bags import COMPRESSED, TYPES, compressed_image, pixels_of
 
+MESSAGE_TEXT = "string data\n"
 MAGIC = b"\x89MCAP0\r\n"
 PACK = {"": bytes, "zstd": zstd.compress, "lz4": lz4.frame.compress}
 

@@ -66,7 +66,7 @@ class RayWorkers:
         self._ray: Any = None
         self._remote: Any = None
         self._pending: dict[Any, Any] = {}
-        self.window = 0
+        self.workers = self.window = 0
 
     def __enter__(self) -> RayWorkers:
         """Start or join the cluster."""
@@ -87,6 +87,7 @@ class RayWorkers:
                 raise MsdepthError(f"cluster {self._address}: {_line(error)}; {_ADVICE[local]}") from error
             # Twice as many as can run, so that no worker waits for the next one and a cluster knows what is to come.
             self.window = 2 * cpus if local or self._workers is None else cpus
+            self.workers = cpus
             self._remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(_guarded)
             self._stack = stack.pop_all()
         return self

@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from msdepth_ros.core.errors import MsdepthError
@@ -92,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     _make_folder(arguments.out)
     progress = ProgressBar()
     with ExitStack() as stack:
-        evaluation, info, providers = _open(arguments, options, bags, progress, stack)
+        evaluation, info = _open(arguments, options, bags, progress, stack)
         started_s = time.perf_counter()
         try:
             evaluation.run()
@@ -100,9 +99,9 @@ def run(arguments: argparse.Namespace) -> int:
             progress.close()
         wall_s = time.perf_counter() - started_s
         _report_failures(evaluation.failed, len(bags))
-        about = _about(evaluation, options, info)
-        about = replace(about, wall_s=wall_s, providers=providers)
+        about = _about(evaluation, options, info, wall_s)
         summary, comparison = finish(arguments.out, evaluation, about, against)
+        evaluation.close()
     _print(summary, comparison, arguments.out)
     if comparison is not None and comparison.failures:
         return EXIT_WORSE
@@ -156,17 +155,17 @@ def _open(
     bags: Mapping[str, Path],
     progress: ProgressBar,
     stack: ExitStack,
-) -> tuple[Evaluation, ModelInfo, tuple[str, ...]]:
-    """Whoever does the work, the model, and what it runs on."""
+) -> tuple[Evaluation, ModelInfo]:
+    """Whoever does the work, and the model."""
     if arguments.cluster is not None:
-        return (*_open_fleet(arguments, options, bags, progress, stack), ())
+        return _open_fleet(arguments, options, bags, progress, stack)
     if arguments.workers is not None:
         raise MsdepthError("--workers: work in parallel needs --cluster local, or --cluster ray://HOST:PORT")
     scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".records-", dir=arguments.out))
     engine = options.make_engine()
     engine.warm_up()
     sinks = bag_sink(arguments.out / "bags", options) if arguments.write_bag else None
-    return LocalEvaluation(bags, options, Path(scratch), engine, progress, sinks), engine.info, engine.providers
+    return LocalEvaluation(bags, options, Path(scratch), engine, progress, sinks), engine.info
 
 
 def _open_fleet(
@@ -186,13 +185,17 @@ def _open_fleet(
     return Fleet(bags, options, arguments.out, workers, progress), read_model(options.model_path())[1]
 
 
-def _about(evaluation: Evaluation, options: EvaluateOptions, info: ModelInfo) -> About:
+def _about(evaluation: Evaluation, options: EvaluateOptions, info: ModelInfo, wall_s: float) -> About:
     """What metrics.json says beside the numbers."""
     return About(
         model={"name": info.name, "version": info.version, "sha256": info.sha256},
         settings=options.describe(),
         failed_bags=evaluation.failed,
         notes=tuple(evaluation.notes),
+        wall_s=wall_s,
+        providers=evaluation.providers,
+        workers=evaluation.workers,
+        reused_sets=evaluation.reused_sets,
     )
 
 
@@ -233,7 +236,11 @@ def _print(summary: Summary, comparison: Comparison | None, out: Path) -> None:
     if comparison is not None:
         print(comparison_table(comparison))
     timings = summary.document["timings"]
-    print(
-        f"{timings['sets_per_s']:.1f} sets/s, {100 * timings['model_share']:.0f} % of the time in the model; "
-        f"results in {out}"
-    )
+    speed = [f"{timings['sets_per_s']:.1f} sets/s"]
+    if timings["model_share"] is not None:
+        speed.append(f"{100 * timings['model_share']:.0f} % of the time in the model")
+    if timings["workers"] > 1:
+        speed.append(f"{timings['workers']} workers")
+    if timings["reused_sets"]:
+        speed.append(f"{timings['reused_sets']} sets were finished before")
+    print(f"{', '.join(speed)}; results in {out}")

@@ -15,10 +15,18 @@ FUSED_COLOUR = "#1a9e75"
 ALERT_COLOUR = "#d1373f"
 CAUTION_COLOUR = "#d9a514"
 GREY = "#7b8794"
-SET_COLOURS = (FUSED_COLOUR, "#2f81f7", "#e8743b", "#a45bea", "#c69214", ALERT_COLOUR, GREY, "#5c6bc0")
+KEY_COLOURS = {
+    "rgb+nir+thermal": FUSED_COLOUR,
+    "rgb+nir": "#5c6bc0",
+    "rgb+thermal": "#c69214",
+    "nir+thermal": "#d0578f",
+    **SPECTRUM_COLOURS,
+}
+"""A combination of spectra has one colour wherever it is shown; a single one has that of its spectrum."""
 _GRID = "rgba(128,128,128,0.22)"
 _TOP_PX, _BOTTOM_PX, _GAP_PX = 34, 48, 58
 _LANE_WIDTH = 0.62
+_STRIPES = {"shape": "/", "size": 7, "solidity": 0.35, "fgcolor": "#6b4e00"}
 
 
 class Curve(NamedTuple):
@@ -51,22 +59,46 @@ class Curve(NamedTuple):
     listed: bool = True
 
 
+class Columns(NamedTuple):
+    """Upright bars.
+
+    Attributes:
+        name: For the legend.
+        colour: CSS colour.
+        x: Places, or names of categories.
+        y: Heights; None leaves a gap.
+        width: Of each bar in the unit of x; None leaves it to Plotly.
+        texts: Above the bars; empty for none.
+        hover: Plotly's template for what is shown at the pointer.
+        listed: Show it in the legend.
+    """
+
+    name: str
+    colour: str
+    x: Sequence[float] | Sequence[str]
+    y: Sequence[float | None]
+    width: float | None = None
+    texts: Sequence[str] = ()
+    hover: str = "%{y:.3f}"
+    listed: bool = True
+
+
 class Spans(NamedTuple):
     """Stretches of one lane.
 
     Attributes:
         lane: Name of the lane.
-        name: What these stretches mean, for the pointer and the legend.
+        name: What these stretches mean.
         colour: CSS colour.
         stretches: Start and end of each, in the unit of x.
-        listed: Show it in the legend.
+        hatched: Draw them with stripes, which also who sees no colours can tell, and list them in the legend.
     """
 
     lane: str
     name: str
     colour: str
     stretches: Sequence[tuple[float, float]]
-    listed: bool = False
+    hatched: bool = False
 
 
 class Marks(NamedTuple):
@@ -95,6 +127,7 @@ class Row(NamedTuple):
         levels: Horizontal lines with a text.
         limits: Of y; None leaves them to the data, from 0.
         height_px: Of the plot alone.
+        columns: Upright bars, drawn beside each other.
     """
 
     title: str
@@ -105,6 +138,7 @@ class Row(NamedTuple):
     levels: Sequence[tuple[float, str]] = ()
     limits: tuple[float, float] | None = None
     height_px: int = 150
+    columns: Sequence[Columns] = ()
 
 
 def numbers(values: Iterable[float | None]) -> NDArray[np.float32]:
@@ -114,11 +148,10 @@ def numbers(values: Iterable[float | None]) -> NDArray[np.float32]:
 
 def by_key(x: Sequence[float], y: Sequence[float | None], keys: Sequence[str]) -> list[Curve]:
     """Points in one colour for each key, for example for each combination of spectra; most spectra first."""
-    names = sorted(set(keys), key=lambda key: (-key.count("+"), key))
     curves = []
-    for index, name in enumerate(names):
+    for name in sorted(set(keys), key=lambda key: (-key.count("+"), key)):
         chosen = [(place, value) for place, value, key in zip(x, y, keys, strict=True) if key == name]
-        colour = SET_COLOURS[index % len(SET_COLOURS)]
+        colour = KEY_COLOURS.get(name, GREY)
         curves.append(Curve(name, colour, [t for t, _ in chosen], [v for _, v in chosen], "markers", hover="%{y:.3f}"))
     return curves
 
@@ -136,10 +169,11 @@ def styled(figure: go.Figure, height_px: int, *, legend: bool = False) -> go.Fig
         legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
         hovermode="x",
         dragmode="zoom",
-        colorway=list(SET_COLOURS),
+        bargap=0.25,
     )
-    figure.update_xaxes(gridcolor=_GRID, linecolor=_GRID, zeroline=False, ticks="")
-    figure.update_yaxes(gridcolor=_GRID, linecolor=_GRID, zeroline=False, ticks="", automargin=True)
+    title = {"font": {"size": 13}, "standoff": 8}
+    figure.update_xaxes(gridcolor=_GRID, linecolor=_GRID, zeroline=False, ticks="", title=title)
+    figure.update_yaxes(gridcolor=_GRID, linecolor=_GRID, zeroline=False, ticks="", automargin=True, title=title)
     return figure
 
 
@@ -160,7 +194,7 @@ def stacked(rows: Sequence[Row], x_title: str) -> go.Figure:
         top = figure.get_subplot(index, 1).yaxis.domain[1]
         place = {"orientation": "h", "x": 1, "xanchor": "right", "y": top, "yanchor": "bottom"}
         figure.update_layout({_legend(index): place})
-    figure.update_layout(barmode="overlay")
+    figure.update_layout(barmode="group" if any(row.columns for row in rows) else "overlay")
     figure.update_xaxes(title_text=x_title, row=len(rows), col=1)
     for annotation in figure.layout.annotations[: len(rows)]:
         annotation.update(x=0, xanchor="left", font={"size": 14}, name="title")
@@ -176,6 +210,8 @@ def _add_row(figure: go.Figure, row: Row, index: int) -> None:
     """Fills one of the plots."""
     for spans in row.spans:
         figure.add_trace(_bars(spans, _legend(index)), row=index, col=1)
+    for columns in row.columns:
+        figure.add_trace(_upright(columns, _legend(index)), row=index, col=1)
     for marks in row.marks:
         figure.add_trace(_crosses(marks, _legend(index)), row=index, col=1)
     for curve in row.curves:
@@ -214,17 +250,35 @@ def scatter(curve: Curve, **settings: Any) -> go.Scatter:
     )
 
 
+def _upright(columns: Columns, legend: str) -> go.Bar:
+    """Upright bars as Plotly draws them."""
+    return go.Bar(
+        x=list(columns.x),
+        y=numbers(columns.y),
+        width=columns.width,
+        marker={"color": columns.colour, "line": {"width": 0}},
+        text=list(columns.texts) or None,
+        textposition="outside",
+        cliponaxis=False,
+        name=columns.name,
+        showlegend=columns.listed,
+        legend=legend,
+        hovertemplate=columns.hover,
+    )
+
+
 def _bars(spans: Spans, legend: str) -> go.Bar:
     """The stretches of a lane."""
+    stripes = {**_STRIPES, "bgcolor": spans.colour} if spans.hatched else {}
     return go.Bar(
         orientation="h",
         y=[spans.lane] * len(spans.stretches),
         base=[round(start, 4) for start, _ in spans.stretches],
         x=[round(end - start, 4) for start, end in spans.stretches],
-        marker={"color": spans.colour, "line": {"width": 0}},
+        marker={"color": spans.colour, "line": {"width": 0}, "pattern": stripes},
         width=_LANE_WIDTH,
-        name=spans.name,
-        showlegend=spans.listed,
+        name=f"{spans.lane} {spans.name}",
+        showlegend=spans.hatched,
         legend=legend,
         hovertemplate=f"{spans.lane}: {spans.name} from %{{base:.2f}} s for %{{x:.2f}} s<extra></extra>",
     )

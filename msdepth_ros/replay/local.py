@@ -27,6 +27,12 @@ class Evaluation(Protocol):
     """Why recordings could not be evaluated, by name."""
     notes: list[str]
     """What is worth telling."""
+    providers: tuple[str, ...]
+    """What the model runs on; known after `run`."""
+    workers: int
+    """How many work at a time."""
+    reused_sets: int
+    """Sets that an earlier run had finished; known after `run`."""
 
     def run(self) -> None:
         """Computes everything."""
@@ -36,6 +42,9 @@ class Evaluation(Protocol):
 
     def pictures(self, keys: Collection[RecordKey]) -> Iterator[FramePictures]:
         """The pictures of some sets."""
+
+    def close(self) -> None:
+        """Everything is written: removes what was kept on the way."""
 
 
 class LocalEvaluation:
@@ -66,6 +75,8 @@ class LocalEvaluation:
         self._done = 0
         self.failed: dict[str, str] = {}
         self.notes: list[str] = []
+        self.providers: tuple[str, ...] = engine.providers
+        self.workers, self.reused_sets = 1, 0
 
     def run(self) -> None:
         """Computes every recording; afterwards `failed` tells which of them could not be."""
@@ -102,6 +113,9 @@ class LocalEvaluation:
             for result in run(bag.path, [plan], self._options, self._engine):
                 if result.snapshot is not None:
                     yield encode(result.snapshot)
+
+    def close(self) -> None:
+        """Nothing to do: the folder is the caller's."""
 
     def _run_bag(self, bag: BagPlan, total: int) -> None:
         """Computes one recording."""

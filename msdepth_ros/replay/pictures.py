@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.replay.results import FrameRecord, Snapshot, record_key
 from msdepth_ros.replay.tiles import Tile, moment_tiles
 
-SPREAD, EXTREMES = 48, 4
+SPREAD, EXTREMES = 56, 4
 _WINDOW_NS = 1_000_000_000
 _APART = 0.03  # of the drive: the four worst sets should be four events, not four neighbours
 _STATES = 12
@@ -52,8 +53,14 @@ class Candidate(NamedTuple):
 
 
 def encode(snapshot: Snapshot) -> FramePictures:
-    """The pictures of one set as they go onto the page."""
-    return FramePictures(snapshot.record, moment_tiles(snapshot.moment))
+    """The pictures of one set as they go onto the page, each input with what is wrong with it."""
+    trouble: dict[str, list[str]] = {}
+    for word in snapshot.record.health:
+        spectrum, _, what = word.partition(":")
+        trouble.setdefault(f"input-{spectrum}", []).append(what)
+    tiles = moment_tiles(snapshot.moment)
+    noted = (replace(t, note=", ".join(trouble[t.name])) if t.name in trouble and t.image else t for t in tiles)
+    return FramePictures(snapshot.record, tuple(noted))
 
 
 def candidate(record: FrameRecord) -> Candidate | None:

@@ -26,7 +26,7 @@ from msdepth_ros.replay.moments import Moment
 
 _TICKS_M = (1, 2, 5, 10, 20, 40, 80)
 WIDE_PX, NARROW_PX = 640, 400  # depth and error are looked at closely; the others are beside each other
-_QUALITY = 76
+_QUALITY = 82
 _STRIP_PIXELS = 256
 
 
@@ -177,8 +177,7 @@ def _input_tile(moment: Moment, spectrum: str) -> Tile:
     name, caption = f"input-{spectrum}", f"{spectrum} input"
     if image is None:
         return Tile(name, caption, f"No {spectrum} image at this moment", absent=f"no {spectrum} image")
-    height, width = image.pixels.shape[:2]
-    note = f"{width} × {height} {image.encoding}" + ("" if spectrum in moment.record.spectra else ", not used")
+    note = "" if spectrum in moment.record.spectra else "not used"
     alt = f"{spectrum} camera image, mean level {float(image.pixels.mean()):.0f}"
     return Tile(name, caption, alt, data_uri(input_picture(spectrum, image, NARROW_PX)), note=note)
 

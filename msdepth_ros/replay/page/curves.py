@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,8 +14,9 @@ from msdepth_ros.replay.figures import (
     CAUTION_COLOUR,
     FUSED_COLOUR,
     GREY,
-    SET_COLOURS,
+    KEY_COLOURS,
     SPECTRUM_COLOURS,
+    Columns,
     Curve,
     Marks,
     Row,
@@ -29,7 +29,7 @@ from msdepth_ros.replay.figures import (
 from msdepth_ros.replay.page.series import Bucket, Series
 
 TIME_AXIS = "time in the recording, s"
-_MISSING = "missing"
+_ALL, _SOME, _MISSING = "in all sets", "in some sets", "missing"
 
 
 def drive(series: Series, *, scored: bool) -> go.Figure:
@@ -51,9 +51,9 @@ def drive(series: Series, *, scored: bool) -> go.Figure:
 def errors_over_time(by_name: Mapping[str, Series]) -> go.Figure:
     """AbsRel of several variants over the time of one recording."""
     curves = [
-        _broken(series, Curve(name, colour, _seconds(series), [b.mean("abs_rel") for b in series.buckets], width=1.8,
-                              hover="%{y:.3f}"))
-        for (name, series), colour in zip(by_name.items(), itertools.cycle(SET_COLOURS), strict=False)
+        _broken(series, Curve(name, _colour(name), _seconds(series), [b.mean("abs_rel") for b in series.buckets],
+                              width=1.8, hover="%{y:.3f}", listed=False))
+        for name, series in by_name.items()
     ]  # fmt: skip
     return stacked([Row("AbsRel, unscaled", curves, height_px=240)], TIME_AXIS)
 
@@ -90,13 +90,13 @@ def _lanes(series: Series) -> Row:
                 lane.append((start_s, end_s))
             before = state
     spans = [
-        Spans(spectrum, state, _state_colour(spectrum, state), parts)
+        Spans(spectrum, state, _state_colour(spectrum, state), parts, hatched=state not in (_ALL, _SOME))
         for (spectrum, state), parts in stretches.items()
         if state != _MISSING
     ]
     failed = [(bucket.start_ns - start_ns) * 1e-9 for bucket in series.buckets if bucket.failed]
     marks = [Marks(SPECTRA[0], "no depth", failed)] if failed else []
-    return Row("Spectra in the set; yellow: in trouble", (), spans, marks, SPECTRA, height_px=105)
+    return Row("Spectra in the set", (), spans, marks, SPECTRA, height_px=105)
 
 
 def _state(bucket: Bucket, spectrum: str) -> str:
@@ -108,13 +108,13 @@ def _state(bucket: Bucket, spectrum: str) -> str:
         return ", ".join(trouble)
     if present == 0:
         return _MISSING
-    return "in all sets" if present == bucket.sets else "in some sets"
+    return _ALL if present == bucket.sets else _SOME
 
 
 def _state_colour(spectrum: str, state: str) -> str:
     """The spectrum's own colour, pale where it was only sometimes there, yellow in trouble."""
     colour = SPECTRUM_COLOURS[spectrum]
-    return {"in all sets": colour, "in some sets": f"{colour}73"}.get(state, CAUTION_COLOUR)
+    return {_ALL: colour, _SOME: f"{colour}73"}.get(state, CAUTION_COLOUR)
 
 
 def _confidences(series: Series) -> Row:
@@ -148,33 +148,29 @@ def by_range(results: Mapping[str, Mapping[str, Any]], *, shares: bool = True) -
         results: RESULT of metrics.json by name.
         shares: Also show the pixels in each band, of the first result.
     """
-    figure = go.Figure()
-    colours = SET_COLOURS if len(results) != 2 else (GREY, FUSED_COLOUR)
-    for (name, result), colour in zip(results.items(), itertools.cycle(colours), strict=False):
-        bands = result["range_bands"]
-        names = [f"{band['from_m']:g}–{band['to_m']:g}" for band in bands]
-        values = [band["abs_rel"] for band in bands]
-        texts = ["" if value is None else f"{value:.3f}" for value in values]
-        figure.add_bar(
-            x=names, y=values, name=name, marker_color=colour, text=texts if len(results) < 3 else None,
-            textposition="outside", cliponaxis=False, hovertemplate="%{y:.3f}",
-        )  # fmt: skip
-    if shares and results:
-        bands = next(iter(results.values()))["range_bands"]
-        total = sum(band["pixels"] for band in bands) or 1
-        figure.add_scatter(
-            x=[f"{band['from_m']:g}–{band['to_m']:g}" for band in bands],
-            y=[100 * band["pixels"] / total for band in bands], yaxis="y2", name="pixels, %", mode="lines+markers",
-            line={"color": GREY, "width": 1.4, "dash": "dot"}, hovertemplate="%{y:.1f} % of the pixels",
-        )  # fmt: skip
-    styled(figure, 330, legend=True)
-    figure.update_layout(
-        barmode="group",
-        yaxis={"title": {"text": "AbsRel, unscaled"}, "rangemode": "tozero"},
-        yaxis2={"overlaying": "y", "side": "right", "rangemode": "tozero", "showgrid": False, "ticksuffix": " %"},
-    )
-    figure.update_xaxes(title_text="true distance, m", type="category")
+    errors, first = [], next(iter(results.values()))["range_bands"]
+    names = [f"{band['from_m']:g}–{band['to_m']:g}" for band in first]
+    for name, result in results.items():
+        values = [band["abs_rel"] for band in result["range_bands"]]
+        texts = ["" if value is None else f"{value:.3f}" for value in values] if len(results) == 1 else []
+        errors.append(Columns(name, _colour(name), names, values, texts=texts, listed="after" in results))
+    rows = [Row("AbsRel, unscaled", columns=errors, height_px=240)]
+    if shares:
+        total = sum(band["pixels"] for band in first) or 1
+        share = [100 * band["pixels"] / total for band in first]
+        texts = [f"{value:.0f} %" for value in share]
+        hover = "%{y:.1f} % of the pixels"
+        rows.append(
+            Row("Pixels", columns=[Columns("", GREY, names, share, None, texts, hover, False)], height_px=80)
+        )
+    figure = stacked(rows, "true distance, m")
+    figure.update_xaxes(type="category")
     return figure
+
+
+def _colour(name: str) -> str:
+    """Of a combination of spectra, or of one side of a comparison."""
+    return {"before": GREY, "after": FUSED_COLOUR}.get(name) or KEY_COLOURS.get(name, GREY)
 
 
 def reliability(results: Mapping[str, Mapping[str, Any]]) -> go.Figure:
@@ -183,21 +179,22 @@ def reliability(results: Mapping[str, Mapping[str, Any]]) -> go.Figure:
     Args:
         results: RESULT of metrics.json by name.
     """
-    perfect = Curve("perfect", GREY, [0, 1], [0, 1], width=1.4, dash="dash", hover="")
-    observed, shares = [perfect], []
-    colours = (FUSED_COLOUR,) if len(results) < 2 else (GREY, FUSED_COLOUR) if len(results) == 2 else SET_COLOURS
-    for (name, result), colour in zip(results.items(), itertools.cycle(colours), strict=False):
+    observed: list[Curve] = [Curve("perfect", GREY, [0, 1], [0, 1], width=1.4, dash="dash", hover="", listed=False)]
+    shares = []
+    for name, result in results.items():
         bins = [one for one in result["reliability"] if one["pixels"]]
         total = sum(one["pixels"] for one in bins) or 1
-        x = [one["confidence"] for one in bins]
-        y = [one["observed"] for one in bins]
+        x, y = [one["confidence"] for one in bins], [one["observed"] for one in bins]
         hover = "stated %{x:.2f}, right in %{y:.2f}"
-        observed.append(Curve(name, colour, x, y, "lines+markers", 2.4, 8, hover=hover))
+        listed = len(results) > 1
+        observed.append(Curve(name, _colour(name), x, y, "lines+markers", 2.4, 8, hover=hover, listed=listed))
+        middle = [(one["from"] + one["to"]) / 2 for one in bins]
         share = [100 * one["pixels"] / total for one in bins]
-        shares.append(Curve(name, colour, x, share, "lines+markers", 1.6, 5, hover="%{y:.1f} %", listed=False))
+        width = 0.9 * (bins[0]["to"] - bins[0]["from"]) / len(results) if bins else None
+        shares.append(Columns(name, _colour(name), middle, share, width, hover="%{y:.1f} %", listed=False))
     rows = [
         Row("Share within a factor 1.25 of the truth", observed, limits=(0, 1.02), height_px=270),
-        Row("Pixels, %", shares, height_px=80),
+        Row("Pixels, %", columns=shares, height_px=80),
     ]
     figure = stacked(rows, "stated confidence")
     figure.update_xaxes(range=[0, 1])
@@ -249,11 +246,16 @@ def ranking(values: Mapping[str, float | None], title: str) -> go.Figure:
     known = sorted(((value, name) for name, value in values.items() if value is not None), reverse=True)
     figure = go.Figure()
     figure.add_bar(
-        orientation="h", x=[value for value, _ in known], y=[name for _, name in known], marker_color=FUSED_COLOUR,
-        text=[f"{value:.3f}" for value, _ in known], textposition="auto", hovertemplate="%{y}: %{x:.3f}<extra></extra>",
-    )  # fmt: skip
-    styled(figure, 110 + 30 * len(known))
-    figure.update_layout(hovermode="closest", bargap=0.3)
+        orientation="h",
+        x=[value for value, _ in known],
+        y=[name for _, name in known],
+        marker_color=[_colour(name) for _, name in known],
+        text=[f"{value:.3f}" for value, _ in known],
+        textposition="auto",
+        hovertemplate="%{y}: %{x:.3f}<extra></extra>",
+    )
+    styled(figure, 90 + 30 * len(known))
+    figure.update_layout(hovermode="closest", bargap=0.3, margin={"t": 12})
     figure.update_xaxes(title_text=title, rangemode="tozero")
     figure.update_yaxes(type="category", showgrid=False)
     return figure

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.replay.compare import Comparison
 from msdepth_ros.replay.page import curves, texts
 from msdepth_ros.replay.page.gallery import Gallery, frame_data, moment_view
-from msdepth_ros.replay.page.render import Plot, Table, cells, embedded, number, plot, render
+from msdepth_ros.replay.page.render import Plot, Table, embedded, plot, render
 from msdepth_ros.replay.page.series import Latencies, Series, collect
 from msdepth_ros.replay.page.versus import verdict, versus
 from msdepth_ros.replay.pictures import FramePictures
@@ -26,6 +25,7 @@ _DRIVES = 60  # recordings with a timeline of their own
 class Subsets(NamedTuple):
     """The section about subsets of the cameras."""
 
+    names: Sequence[str]
     table: Table
     ranking: Plot
     by_range: Plot
@@ -116,21 +116,17 @@ def _overview(document: Mapping[str, Any], variant: str) -> dict[str, Any]:
         facts.append(("Length", f"{result['duration_s']:.1f} s"))
     if len(document["bags"]) > 1:
         facts.append(("Recordings", str(len(document["bags"]))))
-    spectrum_rows = [
-        cells(name, number(result["view_confidence"].get(name), ".2f"), number(result["consistency"].get(name), ".2f"))
-        for name in SPECTRA
-        if name in result["view_confidence"]
-    ]
-    columns = ("Spectrum", "Mean confidence", "Agrees with the fused depth")
+    most_first = sorted(results["by_spectra"].items(), key=lambda item: -item[1]["sets"])
+    by_spectra = texts.results_table("By the spectra in the set", "Spectra", dict(most_first), shares=True)
     by_bag = texts.results_table("By recording", "Recording", results["by_bag"])
     return {
         "facts": facts,
         "failed": document["failed_bags"],
         "cards": texts.cards(result, timings),
         "findings": texts.findings(document, variant),
-        "by_spectra": texts.results_table("By the spectra that were in the set", "Spectra", results["by_spectra"]),
+        "by_spectra": by_spectra,
         "by_bag": by_bag if len(results["by_bag"]) > 1 else None,
-        "by_spectrum": Table("By spectrum", columns, spectrum_rows),
+        "by_spectrum": texts.spectra_table(result),
         "metrics": texts.metrics_table(result),
         "range_table": texts.range_table(result),
         "reliability_table": texts.reliability_table(result),
@@ -203,9 +199,10 @@ def _subsets(document: Mapping[str, Any], series: Mapping[tuple[str, str], Serie
     table = texts.results_table("By subset of the cameras", "Cameras", results)
     by_bag: dict[str, dict[str, Series]] = {}
     for (bag, name), found in series.items():
-        by_bag.setdefault(bag, {})[name] = found
+        by_bag.setdefault(bag, dict.fromkeys(results, Series(2)))[name] = found
     errors = {name: texts.value_of(result, "abs_rel") for name, result in results.items()}
     return Subsets(
+        list(results),
         table,
         plot("subsets", "AbsRel by subset of the cameras", curves.ranking(errors, "AbsRel, unscaled")),
         plot("subsets-range", "Error by true distance and subset", curves.by_range(results, shares=False)),

@@ -2,7 +2,7 @@
   "use strict";
   var root = document.documentElement;
   var prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
-  var narrow = window.matchMedia("(max-width: 640px)");
+  var narrowPx = 620;
   var config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 
   function all(selector, within) { return Array.prototype.slice.call((within || document).querySelectorAll(selector)); }
@@ -18,15 +18,27 @@
       "hoverlabel.font.color": colour("--text"), "modebar.color": colour("--soft"), "modebar.activecolor": colour("--accent"),
       "modebar.bgcolor": "rgba(0,0,0,0)" };
   }
-  function narrowed(layout) {
-    // On a phone there is no room for a title and a legend in one line: the legend goes below its plot's title.
+  function narrowed(figure, width) {
+    // Where it is narrow there is no room for a title and a legend in one line: the legend goes below its plot's title,
+    // and one that would need more than two lines goes altogether; the pointer still names every curve.
+    var layout = figure.layout;
+    var titles = (layout.annotations || []).filter(function (note) { return note.name === "title"; });
     Object.keys(layout).forEach(function (key) {
-      if (/^legend\d*$/.test(key)) { layout[key].x = 0; layout[key].xanchor = "left"; layout[key].font = { size: 11 }; }
       if (/^xaxis\d*$/.test(key)) { layout[key].nticks = 6; }
+      if (!/^legend\d*$/.test(key)) { return; }
+      var entries = figure.data.filter(function (trace) { return (trace.legend || "legend") === key && trace.showlegend !== false; });
+      var lengths = entries.map(function (trace) { return 48 + 6.5 * (trace.name || "").length; });
+      var lines = Math.ceil(entries.length / Math.max(1, Math.floor((width - 60) / Math.max.apply(null, lengths.concat(1)))));
+      if (lines > 2) { entries.forEach(function (trace) { trace.showlegend = false; }); lines = 0; }
+      layout[key].x = 0;
+      layout[key].xanchor = "left";
+      layout[key].font = { size: 11 };
+      var title = titles[Number(key.slice(6) || 1) - 1];
+      if (title && entries.length) { title.yshift = 17 * lines; }
     });
-    (layout.annotations || []).forEach(function (note) { if (note.name === "title") { note.yshift = 18; } });
-    layout.margin.l = 44; layout.margin.r = 6; layout.margin.t += 16;
-    return layout;
+    layout.margin.l = 44;
+    layout.margin.r = 6;
+    layout.margin.t += 20;
   }
   function draw(element) {
     if (element.dataset.drawn || element.hidden || !element.offsetParent) { return; }
@@ -34,7 +46,7 @@
     var figure = JSON.parse(element.querySelector("script").textContent);
     var place = document.createElement("div");
     element.appendChild(place);
-    if (narrow.matches) { narrowed(figure.layout); }
+    if (element.clientWidth < narrowPx) { narrowed(figure, element.clientWidth); }
     figure.layout.modebar = { orientation: "v" };
     window.Plotly.newPlot(place, figure.data, figure.layout, config).then(function () {
       window.Plotly.relayout(place, themeOf());
@@ -172,7 +184,7 @@
     show(0);
   }
 
-  var frames = read("frames");
+  var frames = read("frame-data");
   if (frames && frames.length) { browse(frames); }
   if (tabs.length && !selectFromAddress()) { select(tabs[0], false); }
   drawVisible();

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.replay.figures import SPECTRUM_COLOURS
+from msdepth_ros.replay.figures import KEY_COLOURS, SPECTRUM_COLOURS
 from msdepth_ros.replay.tiles import Tile, make_scales
 
 
@@ -138,5 +138,6 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         "scales": make_scales(),
         "spectra": SPECTRA,
         "colours": SPECTRUM_COLOURS,
+        "key_colours": KEY_COLOURS,
     }
     return environment.get_template(template).render(**shared, **values)

@@ -166,26 +166,39 @@ def _calibration_finding(result: Result) -> list[str]:
     return [f"The network is {word} by {100 * abs(gap):.0f} points in 100 on average."]
 
 
-def results_table(label: str, first: str, results: Mapping[str, Result]) -> Table:
-    """One row for each result, the best of each column marked."""
+def results_table(label: str, first: str, results: Mapping[str, Result], *, shares: bool = False) -> Table:
+    """One row for each result, the best of each column marked.
+
+    Args:
+        label: What the table shows.
+        first: Heading of the names.
+        results: RESULT of metrics.json by name.
+        shares: Show the share of the sets, and fewer metrics.
+    """
     best = {}
+    most = max((result["sets"] for result in results.values()), default=0)
+    enough = [result for result in results.values() if result["sets"] >= _ENOUGH * most]
     for name in _COLUMNS[:-1]:
-        known = [value for value in (value_of(result, name) for result in results.values()) if value is not None]
+        known = [value for value in (value_of(result, name) for result in enough) if value is not None]
         if len(known) > 1:
             best[name] = max(known) if higher_is_better(name) else min(known)
     total = sum(result["sets"] for result in results.values()) or 1
+    names = ("abs_rel", "delta_1", "ece") if shares else _COLUMNS
     rows = []
     for key, result in results.items():
-        values = {name: value_of(result, name) for name in _COLUMNS}
-        marked = [
-            Cell(shown(name, value), "best" if value is not None and value == best.get(name) else "")
-            for name, value in values.items()
-        ]
-        scaled = shown("abs_rel", value_of(result, "abs_rel_median_scaled"))
-        meter = Cell(f"{result['sets']} of {total} sets", percent=round(100 * result["sets"] / total, 1))
-        rows.append(TableRow([Cell(key), Cell(str(result["sets"])), meter, marked[0], Cell(scaled), *marked[1:]]))
-    columns = (first, "Sets", "Share", "AbsRel", "median-scaled", *(LABELS[name] for name in _COLUMNS[1:]))
-    return Table(label, columns, rows)
+        marked = []
+        for name in names:
+            value = value_of(result, name)
+            marked.append(Cell(shown(name, value), "best" if value is not None and value == best.get(name) else ""))
+        if shares:
+            meter = Cell(f"{result['sets']} of {total} sets", percent=round(100 * result["sets"] / total, 1))
+            rows.append(TableRow([Cell(key), Cell(str(result["sets"])), meter, *marked]))
+        else:
+            scaled = Cell(shown("abs_rel", value_of(result, "abs_rel_median_scaled")))
+            rows.append(TableRow([Cell(key), Cell(str(result["sets"])), marked[0], scaled, *marked[1:]]))
+    labels = [LABELS[name] for name in names]
+    between = ("Share", labels[0]) if shares else (labels[0], "median-scaled")
+    return Table(label, (first, "Sets", *between, *labels[1:]), rows)
 
 
 def metrics_table(result: Result) -> Table:
@@ -215,6 +228,17 @@ def reliability_table(result: Result) -> Table:
         for one in result["reliability"]
     ]  # fmt: skip
     return Table("Stated and observed confidence", ("Bin", "Pixels", "Stated", "Observed"), rows)
+
+
+def spectra_table(result: Result) -> Table:
+    """Each spectrum's confidence and, where it was computed, whether it agrees with the fused depth."""
+    agreement = result["consistency"]
+    columns = ("Spectrum", "Mean confidence", *(("Agrees with the fused depth",) if agreement else ()))
+    rows = []
+    for name, confidence in result["view_confidence"].items():
+        texts = [number(confidence, ".2f"), *([shown("consistency", agreement.get(name))] if agreement else [])]
+        rows.append(cells(name, *texts))
+    return Table("By spectrum", columns, rows)
 
 
 def timings_table(timings: Mapping[str, Any]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msdepth_ros.replay.compare import Change, Comparison
@@ -19,6 +20,7 @@ class Versus(NamedTuple):
     name: str
     cards: list[Card]
     table: Table
+    same: Table
     differences: tuple[str, ...]
     by_range: Plot | None
     reliability: Plot | None
@@ -48,12 +50,15 @@ def versus(comparison: Comparison, summary: Summary) -> Versus:
     variant = comparison.changes[0].variant if comparison.changes else summary.variants[0]
     before = Summary(comparison.document).result(variant)
     after = summary.result(variant)
+    changed = sorted((c for c in comparison.changes if c.verdict != "same"), key=lambda change: not change.failed)
+    same = [change for change in comparison.changes if change.verdict == "same"]
     both = {"before": before, "after": after}
     drawn = before["sets_with_truth"] and after["sets_with_truth"]
     return Versus(
         comparison.name,
         cards,
-        _table(comparison, several=len({change.variant for change in comparison.changes}) > 1),
+        _table("What changed", changed),
+        _table("What is the same", same),
         comparison.differences,
         plot("versus-range", "Error by true distance, before and after", curves.by_range(both, shares=False))
         if drawn
@@ -68,30 +73,30 @@ def verdict(comparison: Comparison) -> Verdict:
     """Whether this evaluation is worse than it may be."""
     failures = comparison.failures
     if failures:
-        names = ", ".join(dict.fromkeys(f"{label_of(one.metric)} of {one.variant}" for one in failures))
-        return Verdict(f"Worse than allowed, compared with {comparison.name}: {names}.", "bad")
+        where: dict[str, list[str]] = {}
+        for one in failures:
+            where.setdefault(label_of(one.metric), []).append(one.variant)
+        names = [f"{name} of {v[0]}" + (f" and {len(v) - 1} more" if v[1:] else "") for name, v in where.items()]
+        return Verdict(f"Worse than allowed, compared with {comparison.name}: {', '.join(names)}.", "bad")
     worse = sum(change.verdict == "worse" for change in comparison.changes)
     better = sum(change.verdict == "better" for change in comparison.changes)
     text = f"Compared with {comparison.name}: {better} metrics better, {worse} worse, no limit exceeded."
     return Verdict(text, "" if worse else "good")
 
 
-def _table(comparison: Comparison, *, several: bool) -> Table:
-    """Every metric before and after, what failed first."""
-    ranked = sorted(comparison.changes, key=lambda change: not change.failed)
-    first = ("Cameras",) if several else ()
-    columns = (*first, "Metric", "Before", "After", "Change", "Verdict")
-    return Table("What changed", columns, [_row(change, several) for change in ranked])
+def _table(label: str, changes: Sequence[Change]) -> Table:
+    """Metrics before and after."""
+    columns = ("Cameras", "Metric", "Before", "After", "Change", "Verdict")
+    return Table(label, columns, [_row(change) for change in changes], texts=(0, 1))
 
 
-def _row(change: Change, several: bool) -> TableRow:
+def _row(change: Change) -> TableRow:
     """One metric."""
     name = label_of(change.metric)
     difference = 100 * (change.after - change.before) / abs(change.before) if change.before else None
     relative = "–" if difference is None else f"{difference:+.1f} %"
     state = {"better": "better", "worse": "worse"}.get(change.verdict, "")
     sign = _SIGNS[change.verdict] + (", beyond the limit" if change.failed else "")
-    first = [change.variant] if several else []
-    plain = [*first, name, shown(change.metric, change.before), shown(change.metric, change.after)]
+    plain = [change.variant, name, shown(change.metric, change.before), shown(change.metric, change.after)]
     marked = [Cell(relative, state), Cell(sign, state)]
     return TableRow([*map(Cell, plain), *marked], "failed" if change.failed else "")

@@ -153,7 +153,7 @@ def test_broken_recordings_are_named_and_the_others_are_not_lost(
     assert str(cut_off) in fleet.failed["cut off"]
     assert "does not exist" in fleet.failed["nowhere"]
     assert without_timings(fleet.records()) == expected
-    fleet.clear()
+    fleet.close()
     assert (tmp_path / PIECES_FOLDER).exists(), "the next run needs the good ones again"
 
 
@@ -170,7 +170,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(make: Make, expected: list[
     assert 3 * SETS_PER_PIECE <= fleet.reused_sets < len(expected)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert without_timings(fleet.records()) == expected
-    fleet.clear()
+    fleet.close()
     assert not (tmp_path / PIECES_FOLDER).exists()
 
 
@@ -198,4 +198,3 @@ def test_pictures_of_chosen_sets(make: Make, expected: list[FrameRecord]) -> Non
     )
     assert set(pictures) == set(chosen)
     assert all(frame.tiles for frame in pictures.values())
-    assert fleet.notes == sorted(fleet.notes)

@@ -251,12 +251,13 @@ def ranking(values: Mapping[str, float | None], title: str) -> go.Figure:
         y=[name for _, name in known],
         marker_color=[_colour(name) for _, name in known],
         text=[f"{value:.3f}" for value, _ in known],
-        textposition="auto",
+        textposition="outside",
+        cliponaxis=False,
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
     styled(figure, 90 + 30 * len(known))
     figure.update_layout(hovermode="closest", bargap=0.3, margin={"t": 12})
-    figure.update_xaxes(title_text=title, rangemode="tozero")
+    figure.update_xaxes(title_text=title, range=[0, 1.15 * max((value for value, _ in known), default=1.0)])
     figure.update_yaxes(type="category", showgrid=False)
     return figure
 

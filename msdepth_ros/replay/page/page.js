@@ -34,11 +34,11 @@
       layout[key].xanchor = "left";
       layout[key].font = { size: 11 };
       var title = titles[Number(key.slice(6) || 1) - 1];
-      if (title && entries.length) { title.yshift = 17 * lines; }
+      if (title && entries.length) { title.yshift = 4 + 19 * lines; }
     });
     layout.margin.l = 44;
     layout.margin.r = 6;
-    layout.margin.t += 20;
+    layout.margin.t += 24;
   }
   function draw(element) {
     if (element.dataset.drawn || element.hidden || !element.offsetParent) { return; }

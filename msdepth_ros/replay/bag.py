@@ -140,6 +140,11 @@ class Bag:
         """Time from the first to the last message, by the clock of the recording."""
         return self.end_ns - self.start_ns
 
+    def times_ns(self, topic: str) -> NDArray[np.int64]:
+        """When each message of a topic was recorded; nothing is read for it."""
+        times: NDArray[np.int64] = self._opened()["log_ns"][self._topic_of == list(self._topics).index(topic)]
+        return times
+
     def offered_qos(self, topic: str) -> str:
         """QoS profiles that a topic was published with, as YAML; empty where the recording does not say."""
         known = [channel.qos for channel in self._channels.get(topic, ())] + [self._qos.get(topic, "")]

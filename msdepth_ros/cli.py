@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         module = importlib.import_module(COMMANDS[name].module)
         parser = argparse.ArgumentParser(prog=f"msdepth {name}", description=module.DESCRIPTION)
         module.add_arguments(parser)
-        code: int = module.run(parser.parse_args(rest))
+        code: int = module.run(parser.parse_intermixed_args(rest))
         return code
     except MsdepthError as error:
         print(f"msdepth: error: {error}", file=sys.stderr)

@@ -23,6 +23,7 @@ _STORE_BYTES = 128 * 1024 * 1024
 _RETRIES = 3
 """How often the work of a lost worker starts again; what kills four workers will kill the next."""
 _REMOVALS = 20
+_ATTEMPTS = 3
 _CONNECTION_ERRORS = (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError)
 
 
@@ -81,7 +82,7 @@ class RayWorkers:
                 if local:
                     _start(ray, cpus, folder)
                 else:
-                    ray.init(self._address, log_to_driver=False, logging_level="error")
+                    _join(ray, self._address)
                     cpus = self._workers or int(ray.cluster_resources().get("CPU", 1))
             except (*_CONNECTION_ERRORS, ray.exceptions.RayError) as error:
                 raise MsdepthError(f"cluster {self._address}: {_line(error)}; {_ADVICE[local]}") from error
@@ -218,6 +219,18 @@ def _start(ray: Any, cpus: int, folder: str) -> None:
     address = ray.nodes()[0]["NodeManagerAddress"]
     if address != _LOOPBACK:
         raise RuntimeError(f"Ray listens on {address}, since this program had imported it before")
+
+
+def _join(ray: Any, address: str) -> None:
+    """Joins a cluster that runs; once more if it took too long to let this one in, as a busy one does."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            ray.init(address, log_to_driver=False, logging_level="error")
+            return
+        except ConnectionAbortedError:
+            ray.shutdown()
+            if attempt == _ATTEMPTS - 1:
+                raise
 
 
 def _import_ray() -> ModuleType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -84,8 +84,9 @@ class Fleet:
         sets_per_piece: int = SETS_PER_PIECE,
     ) -> None:
         """Nothing is started yet."""
+        options = _anywhere(options)
         self._task = Task(options, read_model(options.model_path())[1].sha256, program_digest())
-        self._paths = bags
+        self._paths = {name: path.absolute() for name, path in bags.items()}
         self._store = PieceStore(folder / PIECES_FOLDER)
         self._workers = workers
         self._progress = progress or _silent
@@ -134,6 +135,9 @@ class Fleet:
 
         Args:
             keys: Of records that `records` gave.
+
+        Raises:
+            MsdepthError: The recording cannot be read any more, or the cluster is lost.
         """
         waiting = deque(sorted(keys))
         plan: BagPlan | None = None
@@ -146,9 +150,9 @@ class Fleet:
                 self._workers.submit(key, run_pictures, self._task, plan.path, part)
             done = self._workers.next_done()
             if done.error:
-                self.notes.append(f"{done.key[0]}: no pictures of set {done.key[3]}: {done.error}")
-            else:
-                yield from done.value
+                self._workers.cancel()
+                raise MsdepthError(f"{done.key[0]}: no pictures of set {done.key[3]}: {done.error}")
+            yield from done.value
 
     def close(self) -> None:
         """Removes the pieces, unless recordings failed: the next run then needs the others' again."""
@@ -220,6 +224,15 @@ class Fleet:
         if data is None:
             raise MsdepthError(f"{self._store.folder}: a finished piece has gone or is damaged; evaluate again")
         return data
+
+
+def _anywhere(options: EvaluateOptions) -> EvaluateOptions:
+    """The same options for a process that was started in another folder."""
+    settings = options.settings
+    if settings.model_path:  # else each machine takes the one that ships, and its digest is compared
+        settings = replace(settings, model_path=str(Path(settings.model_path).absolute()))
+    rig = options.rig_file()
+    return replace(options, settings=settings, rig=None if rig is None else rig.absolute())
 
 
 def _silent(done: int, total: int) -> None:

@@ -1,5 +1,6 @@
 """An evaluation spread over worker processes of a real Ray cluster on this machine."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -296,11 +297,20 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
         env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
+        await_listener(ports[1])
         yield f"ray://127.0.0.1:{ports[1]}", environment
     finally:
         process.terminate()
         process.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def await_listener(port: int) -> None:
+    for _ in range(600):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on port {port}")
 
 
 def free_ports(count: int) -> list[int]:

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rosbags.typesys.store import Typestore
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.replay.bag_files import find_files, open_files
-from msdepth_ros.replay.message_types import ros2_typestore, typestore_for
+from msdepth_ros.replay.message_types import ros2_typestore, stamp_of, typestore_for
 from msdepth_ros.replay.metadata import Metadata
 from msdepth_ros.replay.storage import INDEX, Channel, Storage
 from msdepth_ros.replay.unpack import ZSTD_START, unpack
@@ -223,16 +224,21 @@ class Bag:
         Raises:
             MsdepthError: The bytes are not a message of the topic's type, or nothing describes that type.
         """
+        store = self.typestore(payload.topic)
         try:
-            store = typestore_for(self._channels[payload.topic])
             return store.deserialize_cdr(payload.data, self.topics[payload.topic].msgtype)
-        except MsdepthError as error:
-            raise MsdepthError(f"bag {self.path}: topic {payload.topic}: {error}") from error
         except Exception as error:  # rosbags raises whatever the bytes lead to
             reason = " ".join(str(error).split()) or type(error).__name__
             raise MsdepthError(
                 f"bag {self.path}: a message on {payload.topic} at {payload.log_ns} ns is damaged: {reason}"
             ) from error
+
+    def typestore(self, topic: str) -> Typestore:
+        """The types that are needed to read a topic."""
+        try:
+            return typestore_for(self._channels[topic])
+        except MsdepthError as error:
+            raise MsdepthError(f"bag {self.path}: topic {topic}: {error}") from error
 
     def _take_index(self) -> None:
         """Sorts the messages of all files by time of recording; equal times stay in the order of the files."""
@@ -289,9 +295,3 @@ class Bag:
         if self._stack is None:
             raise MsdepthError(f"bag {self.path} is not open; use `with Bag(path) as bag:`")
         return self._index
-
-
-def stamp_of(message: Any, otherwise_ns: int) -> int:
-    """Header stamp in nanoseconds, or `otherwise_ns` for a message without a header."""
-    header = getattr(message, "header", None)
-    return otherwise_ns if header is None else int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -58,3 +59,15 @@ def typestore_for(channels: list[Channel]) -> Typestore:
     """The types for a topic, by the first of its recordings that describes them."""
     channel = next((channel for channel in channels if channel.definition), channels[0])
     return typestore_of(channel.msgtype, channel.definition, channel.definition_format)
+
+
+def stamp_of(message: Any, otherwise_ns: int) -> int:
+    """Header stamp in nanoseconds, or `otherwise_ns` for a message without a header."""
+    header = getattr(message, "header", None)
+    return otherwise_ns if header is None else int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def begins_with_header(store: Typestore, msgtype: str) -> bool:
+    """Whether the first field of a type is a std_msgs/Header."""
+    fields = store.fielddefs[msgtype][1]
+    return bool(fields) and fields[0][1][1] == "std_msgs/msg/Header"

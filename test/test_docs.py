@@ -75,6 +75,8 @@ def test_make_targets_exist(page: str) -> None:
 # What a command is called in the pages: the module whose main() it is, and the arguments that choose its help.
 COMMANDS = {
     "msdepth infer": ("msdepth_ros.cli", ["infer"]),
+    "msdepth evaluate": ("msdepth_ros.cli", ["evaluate"]),
+    "msdepth info": ("msdepth_ros.cli", ["info"]),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
     "msdepth_ros player": ("msdepth_ros.nodes.player", []),
     "msdepth_ros.nodes.monitor": ("msdepth_ros.nodes.monitor", []),

@@ -54,6 +54,9 @@ setup(
         "onnxruntime>=1.17",
         "opencv-python-headless>=4.5",
         "pyyaml>=5.4",
+        # Compressed recordings; rosbags brings both, too.
+        'backports.zstd; python_version < "3.14"',
+        "lz4",
         "rosbags>=0.10",
     ],
     extras_require={

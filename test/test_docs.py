@@ -75,6 +75,8 @@ def test_make_targets_exist(page: str) -> None:
 # What a command is called in the pages: the module whose main() it is, and the arguments that choose its help.
 COMMANDS = {
     "msdepth infer": ("msdepth_ros.cli", ["infer"]),
+    "msdepth evaluate": ("msdepth_ros.cli", ["evaluate"]),
+    "msdepth info": ("msdepth_ros.cli", ["info"]),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
     "msdepth_ros player": ("msdepth_ros.nodes.player", []),
     "msdepth_ros.nodes.monitor": ("msdepth_ros.nodes.monitor", []),
@@ -123,7 +125,7 @@ def test_outputs_of_infer_are_named(tmp_path: Path) -> None:
     depth = np.full((4, 6), 2.0, np.float32)
     views = SimpleNamespace(depth_to_sensor=lambda values: values, confidence_to_sensor=lambda values: values)
     result = SimpleNamespace(depth_m=depth, confidence=depth, view_confidence={})
-    written = {path.name for path in infer._write(tmp_path, result, views)}  # noqa: SLF001
+    written = {path.name for path in infer._write(tmp_path, result, views, max_m=80.0)}  # noqa: SLF001
     section = README.split("## Depth from files")[1].split("\n## ")[0]
     assert written | {"overview.png"} == {span for span in spans(section) if re.search(r"\.(npy|png)$", span)}
 

@@ -77,3 +77,24 @@ class TransformTree:
                     reached[neighbour] = reached[frame] @ frame_from_neighbour
                     waiting.append(neighbour)
         return reached.get(source)
+
+
+def quaternion(rotation: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """The quaternion x, y, z, w of a rotation matrix [3,3], with w not negative.
+
+    >>> quaternion(np.eye(3))
+    (0.0, 0.0, 0.0, 1.0)
+    """
+    m = rotation
+    # The eigenvector of the largest eigenvalue (Bar-Itzhack): no case distinction, and safe at half a turn.
+    k = np.array(
+        [
+            [m[0, 0] - m[1, 1] - m[2, 2], 0.0, 0.0, 0.0],
+            [m[0, 1] + m[1, 0], m[1, 1] - m[0, 0] - m[2, 2], 0.0, 0.0],
+            [m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], m[2, 2] - m[0, 0] - m[1, 1], 0.0],
+            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], m[0, 0] + m[1, 1] + m[2, 2]],
+        ]
+    )
+    vector = np.linalg.eigh(k)[1][:, -1]
+    x, y, z, w = (vector * (1.0 if vector[3] >= 0 else -1.0) + 0.0).tolist()
+    return x, y, z, w

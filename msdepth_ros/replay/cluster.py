@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import secrets
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType, TracebackType
@@ -20,6 +22,8 @@ _STORE_BYTES = 128 * 1024 * 1024
 """Ray's shared memory on this machine; what goes through it are results of a few hundred kilobytes."""
 _RETRIES = 3
 """How often the work of a lost worker starts again; what kills four workers will kill the next."""
+_REMOVALS = 20
+_ATTEMPTS = 3
 _CONNECTION_ERRORS = (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError)
 
 
@@ -63,7 +67,7 @@ class RayWorkers:
         self._ray: Any = None
         self._remote: Any = None
         self._pending: dict[Any, Any] = {}
-        self.window = 0
+        self.workers = self.window = 0
 
     def __enter__(self) -> RayWorkers:
         """Start or join the cluster."""
@@ -72,20 +76,19 @@ class RayWorkers:
             cpus = self._workers or len(os.sched_getaffinity(0))
             stack.enter_context(_environment(local=local))
             self._ray = ray = _import_ray()
+            folder = stack.enter_context(_folder())
+            stack.callback(ray.shutdown)
             try:
-                stack.callback(ray.shutdown)
                 if local:
-                    folder = stack.enter_context(
-                        tempfile.TemporaryDirectory(prefix="msdepth-", ignore_cleanup_errors=True)
-                    )
                     _start(ray, cpus, folder)
                 else:
-                    ray.init(self._address, log_to_driver=False, logging_level="error")
+                    _join(ray, self._address)
                     cpus = self._workers or int(ray.cluster_resources().get("CPU", 1))
-            except _CONNECTION_ERRORS as error:
+            except (*_CONNECTION_ERRORS, ray.exceptions.RayError) as error:
                 raise MsdepthError(f"cluster {self._address}: {_line(error)}; {_ADVICE[local]}") from error
             # Twice as many as can run, so that no worker waits for the next one and a cluster knows what is to come.
             self.window = 2 * cpus if local or self._workers is None else cpus
+            self.workers = cpus
             self._remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(_guarded)
             self._stack = stack.pop_all()
         return self
@@ -180,6 +183,20 @@ def _environment(*, local: bool) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for Ray's files that is removed, also if something that is just ending still writes into it."""
+    folder = tempfile.mkdtemp(prefix="msdepth-")
+    try:
+        yield folder
+    finally:
+        for _ in range(_REMOVALS):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not os.path.exists(folder):
+                break
+            time.sleep(0.1)
+
+
 @functools.cache
 def _token() -> str:
     """What this process and its workers know each other by. Ray reads it once, so it cannot change later."""
@@ -202,6 +219,18 @@ def _start(ray: Any, cpus: int, folder: str) -> None:
     address = ray.nodes()[0]["NodeManagerAddress"]
     if address != _LOOPBACK:
         raise RuntimeError(f"Ray listens on {address}, since this program had imported it before")
+
+
+def _join(ray: Any, address: str) -> None:
+    """Joins a cluster that runs; once more if it took too long to let this one in, as a busy one does."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            ray.init(address, log_to_driver=False, logging_level="error")
+            return
+        except ConnectionAbortedError:
+            ray.shutdown()
+            if attempt == _ATTEMPTS - 1:
+                raise
 
 
 def _import_ray() -> ModuleType:

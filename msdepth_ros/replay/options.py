@@ -87,11 +87,15 @@ class EvaluateOptions:
         end = None if self.duration_s is None else (begin or start_ns) + round(self.duration_s * S)
         return begin, end
 
-    def make_engine(self) -> DepthEngine:
+    def model_path(self) -> Path:
+        """The model file."""
+        return Path(self.settings.model_path) if self.settings.model_path else default_model_path()
+
+    def make_engine(self, threads: int = 2) -> DepthEngine:
         """Loads the model as the node does."""
         settings = self.settings
-        path = Path(settings.model_path) if settings.model_path else default_model_path()
-        return DepthEngine(path, providers=settings.providers, cache_dir=settings.model_cache_dir or None)
+        cache = settings.model_cache_dir or None
+        return DepthEngine(self.model_path(), providers=settings.providers, cache_dir=cache, threads=threads)
 
     def rig_file(self) -> Path | None:
         """The rig file, of the command line or of the node's parameters."""

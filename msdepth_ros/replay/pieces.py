@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import msdepth_ros
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.calibration import RIG_BESIDE_BAG
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.results import Plan
@@ -86,7 +87,8 @@ def identity_of(path: Path, options: EvaluateOptions, model_sha256: str, name: s
     if path.is_file():
         files = [path, *path.parent.glob(RIG_BESIDE_BAG)]
     if not files:
-        raise MsdepthError(f"bag {path} does not exist or is empty; give the folder that holds metadata.yaml")
+        with Bag(path):
+            raise MsdepthError(f"bag {path} holds no file; give the folder that holds the recording")
     about = {
         "bag": [
             (file.name, file.stat().st_size, file.stat().st_mtime_ns, _sha256(file, whole=False)) for file in files

@@ -91,8 +91,9 @@ def plan_bag(path: Path, name: str, options: EvaluateOptions) -> BagPlan:
     with Bag(path) as bag:
         sources = sources_of(bag, options)
         tracks, changes = _scan(bag, sources, options)
-        start_ns = bag.start_ns
-    notes = [f"{name}: camera_info on {topic} changes while it records; the first one is used" for topic in changes]
+        start_ns, remarks = bag.start_ns, bag.remarks
+    notes = [f"{name}: {remark}" for remark in remarks]
+    notes += [f"{name}: camera_info on {topic} changes while it records; the first one is used" for topic in changes]
     missing = [spectrum for spectrum in options.spectra if spectrum not in sources.cameras]
     notes += [f"{name}: no images of {spectrum}" for spectrum in missing]
     _apply_stream_faults(tracks, options, start_ns)

@@ -171,7 +171,7 @@ class Summary:
         all: RESULT, by_bag: {bag: RESULT}, by_spectra: {key of the spectra that were in the set: RESULT}}}
     failed_bags: {bag: why}                         notes: {text: count}
     timings: {wall_s, sets_per_s, model_share, model_ms: {p50, p90, p99}, compute_ms: {...}, latency_ms: {...},
-              latency_histogram: {edges_ms, counts}, providers}
+              latency_histogram: {edges_ms, counts}, providers, workers, reused_sets}
     ```
 
     RESULT is `{sets, sets_with_depth, sets_with_truth, truth_pixels, duration_s, rate_hz, scores: {name: mean over

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.core.engine import DepthResult
-from msdepth_ros.core.metrics import CalibrationBins, ause, depth_metrics
+from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, ause, depth_metrics
 from msdepth_ros.replay.ground_truth import Truth
 from msdepth_ros.replay.results import BAND_EDGES_M, BIN_COUNT, METRICS
 
@@ -50,10 +50,7 @@ def score(
     bins.add(stated, correct)
     band = np.digitize(truth, BAND_EDGES_M[1:-1])
     step = -(-truth.size // AUSE_SAMPLES)
-    scores = {name: float(getattr(plain, name)) for name in METRICS}
-    scores |= {f"{name}_median_scaled": float(getattr(scaled, name)) for name in METRICS}
-    scores["coverage"] = float(plain.coverage)
-    scores["ause"] = float(ause(relative[::step], 1.0 - stated[::step]) or 0.0)
+    scores = _named(plain, scaled) | {"ause": float(ause(relative[::step], 1.0 - stated[::step]) or 0.0)}
     return {
         "scores": scores,
         "truth_pixels": int(plain.valid_count),
@@ -63,6 +60,13 @@ def score(
         "bin_confidence_sums": _floats(bins.confidence_sum),
         "bin_correct_counts": _integers(bins.correct_sum),
     }
+
+
+def _named(plain: DepthMetrics, scaled: DepthMetrics) -> dict[str, float]:
+    """Metrics by the names of `SCORES`."""
+    scores = {name: float(getattr(plain, name)) for name in METRICS}
+    scores |= {f"{name}_median_scaled": float(getattr(scaled, name)) for name in METRICS}
+    return scores | {"coverage": float(plain.coverage)}
 
 
 def score_against(truth: Truth, depth_m: NDArray[np.float32], confidence: NDArray[np.float32]) -> dict[str, Any]:

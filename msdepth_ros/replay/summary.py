@@ -33,6 +33,8 @@ class About:
         notes: Worth telling: what was left out, and why.
         wall_s: Time of the run, without the pictures of the report; None where it is not known.
         providers: What the model ran on.
+        workers: How many worked at a time.
+        reused_sets: Sets that an earlier run, which was interrupted, had finished.
     """
 
     model: Mapping[str, str]
@@ -41,6 +43,8 @@ class About:
     notes: tuple[str, ...] = ()
     wall_s: float | None = None
     providers: tuple[str, ...] = ()
+    workers: int = 1
+    reused_sets: int = 0
 
 
 def summarise(records: Iterable[FrameRecord], about: About) -> Summary:
@@ -222,14 +226,16 @@ def _timings(timings: Mapping[str, array[float]], about: About) -> dict[str, Any
     wall_s = about.wall_s
     return {
         "wall_s": wall_s,
-        "sets_per_s": len(latency) / wall_s if wall_s else None,
-        "model_share": model_s / wall_s if wall_s else None,
+        "sets_per_s": max(0, len(latency) - about.reused_sets) / wall_s if wall_s else None,
+        "model_share": model_s / (wall_s * about.workers) if wall_s and not about.reused_sets else None,
         **{name: _percentiles(values) for name, values in timings.items()},
         "latency_histogram": {
             "edges_ms": list(LATENCY_EDGES_MS),
             "counts": np.histogram(latency, edges)[0].tolist(),
         },
         "providers": list(about.providers),
+        "workers": about.workers,
+        "reused_sets": about.reused_sets,
     }
 
 

@@ -1,9 +1,17 @@
 """An evaluation spread over worker processes of a real Ray cluster on this machine."""
 
+import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
+import secrets
+import shutil
 import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +22,7 @@ import numpy as np
 import pytest
 
 import models
+from msdepth_ros.cli import main
 from msdepth_ros.core.camera import CameraModel, Rig
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.replay.bag_list import bag_names
@@ -153,7 +162,7 @@ def test_broken_recordings_are_named_and_the_others_are_not_lost(
     assert str(cut_off) in fleet.failed["cut off"]
     assert "does not exist" in fleet.failed["nowhere"]
     assert without_timings(fleet.records()) == expected
-    fleet.clear()
+    fleet.close()
     assert (tmp_path / PIECES_FOLDER).exists(), "the next run needs the good ones again"
 
 
@@ -170,7 +179,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(make: Make, expected: list[
     assert 3 * SETS_PER_PIECE <= fleet.reused_sets < len(expected)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     assert without_timings(fleet.records()) == expected
-    fleet.clear()
+    fleet.close()
     assert not (tmp_path / PIECES_FOLDER).exists()
 
 
@@ -198,4 +207,127 @@ def test_pictures_of_chosen_sets(make: Make, expected: list[FrameRecord]) -> Non
     )
     assert set(pictures) == set(chosen)
     assert all(frame.tiles for frame in pictures.values())
-    assert fleet.notes == sorted(fleet.notes)
+
+
+# The command, in a process of its own, as people use it.
+
+
+@pytest.fixture(scope="module")
+def long_drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a list file: two recordings by a pattern, and one that is not there."""
+    folder = tmp_path_factory.mktemp("long")
+    for name in ("lake", "wood"):
+        write_drive(folder / "drives" / name, 100)
+    (folder / "bags.txt").write_text("drives/*\ndrives/../lost\n")
+    return folder
+
+
+def command(folder: Path, options: EvaluateOptions, out: Path, *more: str) -> list[str]:
+    model = ["--model", options.settings.model_path, "--sweep", "--out", str(out)]
+    return ["evaluate", str(folder / "bags.txt"), *model, *more]
+
+
+def start(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "msdepth_ros.cli", *arguments],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+def metrics(out: Path) -> str:
+    """What must be the same in every run."""
+    document = json.loads((out / "metrics.json").read_text())
+    assert document.pop("timings")["workers"] in (1, 2)
+    return json.dumps(document)
+
+
+@pytest.fixture(scope="module")
+def plain(long_drives: Path, options: EvaluateOptions, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Metrics of the same command without a cluster."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed; pip install 'msdepth_ros[report]'")
+    out = tmp_path_factory.mktemp("plain")
+    assert main(command(long_drives, options, out)) == 1
+    return metrics(out)
+
+
+def test_the_command_is_interrupted_and_goes_on_and_gives_the_metrics_of_one_process(
+    long_drives: Path, options: EvaluateOptions, plain: str, tmp_path: Path
+) -> None:
+    arguments = command(long_drives, options, tmp_path, "--cluster", "local", "--workers", "2")
+    process = start(arguments)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob(f"{PIECES_FOLDER}/*.piece"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert not (tmp_path / "metrics.json").exists()
+    finished = set(tmp_path.glob(f"{PIECES_FOLDER}/*.piece"))
+    assert len(finished) >= 4
+
+    process = start(arguments)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert "error: lost: bag" in errors
+    assert "does not exist" in errors
+    assert metrics(tmp_path) == plain
+    assert json.loads((tmp_path / "metrics.json").read_text())["timings"]["reused_sets"] > 0
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert finished <= set(tmp_path.glob(f"{PIECES_FOLDER}/*.piece")), "kept, since a recording failed"
+
+
+@pytest.fixture
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """A cluster that runs already: its address, and what one must know to join it."""
+    ports = free_ports(2)
+    environment = {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    folder = tempfile.mkdtemp(prefix="ray-")  # pytest's own folders are too long for the name of a Unix socket
+    program = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
+    options = {
+        "node-ip-address": "127.0.0.1", "port": ports[0], "ray-client-server-port": ports[1], "num-cpus": 2,
+        "include-dashboard": "false", "object-store-memory": 100_000_000, "temp-dir": folder,
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [*program, "start", "--head", "--block", "--disable-usage-stats"]
+        + [f"--{name}={value}" for name, value in options.items()],
+        env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await_listener(ports[1])
+        yield f"ray://127.0.0.1:{ports[1]}", environment
+    finally:
+        process.terminate()
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def await_listener(port: int) -> None:
+    for _ in range(600):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def test_a_cluster_that_runs_already(
+    head: tuple[str, dict[str, str]], long_drives: Path, options: EvaluateOptions, plain: str, tmp_path: Path
+) -> None:
+    address, environment = head
+    process = start(command(long_drives, options, tmp_path, "--cluster", address), **environment)
+    _, errors = process.communicate(timeout=150)
+    assert process.returncode == 1, errors
+    assert metrics(tmp_path) == plain

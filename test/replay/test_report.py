@@ -16,13 +16,13 @@ import pytest
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.core.visualize import FAR_M, NEAR_M
-from msdepth_ros.replay.figures import alive_intervals
 from msdepth_ros.replay.images import DecodedImage
 from msdepth_ros.replay.instants import Instant
 from msdepth_ros.replay.moments import Moment
 from msdepth_ros.replay.records import NodeReport, SetRecord, summarise
 from msdepth_ros.replay.report import Run, render_report, write_report
 from msdepth_ros.replay.tiles import error_picture, input_picture, make_scales, squared
+from msdepth_ros.replay.timeline import alive_intervals
 
 TICK_NS = 100_000_000
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -102,19 +102,19 @@ def test_every_moment_shows_inputs_depth_truth_error_and_confidences(page: str) 
     articles = page.split('<article class="moment"')[1:]
     assert len(articles) == 10
     first = Elements(articles[0])
-    alts = [a["alt"] for a in first.of("img") if not a["alt"].startswith("Colour scale")]
+    alts = [a["alt"] for a in first.of("img")]
     for start in ("rgb camera image", "nir camera image", "thermal camera image", "rgb confidence", "nir confidence",
                   "thermal confidence", "Fused depth, mostly", "True depth, mostly", "Relative error",
                   "Fused confidence, mean 0.50"):  # fmt: skip
         assert any(alt.startswith(start) for alt in alts), start
-    assert "80 m" in articles[0]
+    assert "Colour scale of depth in metres, from 1 m to 80 m" in page
 
 
 def test_an_absent_spectrum_is_said_to_be_absent(page: str) -> None:
     last = page.split('<article class="moment"')[-1]
     assert "no nir image" in last
     assert "nir confidence: not in the set" in last
-    assert re.search(r'class="chip off"[^>]*>nir<', last)
+    assert re.search(r'class="chip off"[^>]*><i[^>]*></i>nir<', last)
 
 
 def test_texts_are_escaped(page: str) -> None:
@@ -124,7 +124,7 @@ def test_texts_are_escaped(page: str) -> None:
 
 
 def test_the_timeline_has_all_curves(page: str) -> None:
-    plot = page[page.index("Plotly.newPlot") :]
+    plot = page[page.index('id="plot-timeline"') :]
     for text in ("Spectra in the set", "Mean confidence", "Latency, ms", "AbsRel, unscaled", "instant without depth"):
         assert text in plot
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.findings import Thresholds
+from msdepth_ros.core.safe_yaml import load_yaml
 from msdepth_ros.core.spectra import SPECTRA, in_canonical_order
 from msdepth_ros.core.synchronizer import SynchronizerConfig
 
@@ -241,12 +240,7 @@ def read_parameter_file(path: Path) -> dict[str, Any]:
     Raises:
         MsdepthError: The file cannot be read, sets nothing for the node, or sets something that is not allowed.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MsdepthError(f"{path}: cannot read the parameters: {error.strerror}; check the path") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise MsdepthError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    document = load_yaml(path, "parameters", "see config/fused_depth.yaml")
     trees = list(_trees_of_node(document, "")) if isinstance(document, dict) else []
     if not trees:
         raise MsdepthError(

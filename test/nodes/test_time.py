@@ -79,7 +79,7 @@ def test_a_clock_that_jumps_costs_no_set(drive: Drive, jump_s: int) -> None:
 def test_a_recording_that_loops(drive: Drive) -> None:
     for loop in range(2):
         drive.bench.received["depth/image"].clear()
-        for number in range(6):
+        for number in range(8):
             drive.answer(STAMP_NS + number * PERIOD_NS)
         assert int(drive.bench.status("synchronizer").values["resets"]) == loop
 

@@ -81,6 +81,7 @@ class Thresholds:
     blur_ratio: float = 0.35
     stamp_jump_s: float = 0.5
     skew_s: float = 0.25
+    unmatched_share: float = 0.3
 
 
 def verdict_of(findings: Iterable[Finding], fine: str) -> Verdict:

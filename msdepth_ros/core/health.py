@@ -212,13 +212,16 @@ def leave_out(faults: Mapping[str, frozenset[Fault]]) -> dict[str, str]:
     return {name: min(fault.value for fault in found) for name, found in found_in.items() if found}
 
 
-def judge_matching(spectrum: str, counts: SpectrumCounts, before: SpectrumCounts | None = None) -> Verdict:
+def judge_matching(
+    spectrum: str, counts: SpectrumCounts, before: SpectrumCounts | None = None, *, share: float = 0.0
+) -> Verdict:
     """Says why images of a camera do not get into sets.
 
     Args:
         spectrum: The camera.
         counts: The synchronizer's counts now.
         before: A copy of them at the last judgement; None judges everything since the start.
+        share: Of the images that may fail to get into a set, 0 to 1.
     """
     past = before or SpectrumCounts()
     received, used = counts.received - past.received, counts.used - past.used
@@ -235,7 +238,7 @@ def judge_matching(spectrum: str, counts: SpectrumCounts, before: SpectrumCounts
         "were pushed out by newer ones: this computer is overloaded": counts.overflow - past.overflow,
     }
     reason, count = max(reasons.items(), key=lambda entry: entry[1])
-    if count == 0:
+    if count <= share * received:
         return Verdict(Level.OK, f"{used} of {received} images in sets")
     level = Level.WARN if used else Level.ERROR
     return Verdict(level, f"{count} of {received} images {reason}")

@@ -124,6 +124,8 @@ PARAMETERS = (
                   "have jumped, seconds.", limits=(0.001, 3600.0), live=True),
     ParameterSpec("health.skew_s", 0.25, "Stamps this far from those of the other cameras at the same moment are "
                   "skewed, seconds.", limits=(0.001, 3600.0), live=True),
+    ParameterSpec("health.unmatched_share", 0.3, "Unmatched: more than this share of the images of the last second get "
+                  "into no set.", limits=(0.0, 1.0), live=True),
     ParameterSpec("watchdog.silence_s", 2.0, "After this long without any depth the log says why, seconds.",
                   limits=(0.1, 3600.0), live=True),
     ParameterSpec("autostart", True, "Configure and activate at start; false leaves it to a lifecycle manager."),

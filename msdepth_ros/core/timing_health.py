@@ -24,6 +24,9 @@ class Timing:
         self._arrivals_ns: deque[int] = deque(maxlen=WINDOW)
         self._stamps: deque[tuple[int, int]] = deque(maxlen=_RECENT)
         self._steps: deque[tuple[int, int]] = deque(maxlen=_RECENT)
+        self._newest: tuple[int, int] | None = None
+        self._sound: tuple[int, int] | None = None
+        self._odd = 0
         self._usual_rate = Usual(_LEARN_RATE_S)
         self._since_ns: int | None = None
         self._slow = False
@@ -95,18 +98,28 @@ class Timing:
         return now_ns - self._arrivals_ns[-1] if self._arrivals_ns else float("inf")
 
     def _note_stamp(self, stamp_ns: int, now_ns: int, limits: Thresholds) -> None:
-        """Compares the step of the stamps with the time that passed, at the speed at which a recording plays."""
-        if self._stamps:
-            last_stamp_ns, last_ns = self._stamps[-1]
-            step_ns, elapsed_ns = stamp_ns - last_stamp_ns, now_ns - last_ns
-            jump_ns = step_ns - elapsed_ns * self._speed()
-            self._steps.append((step_ns, elapsed_ns))
-            if abs(jump_ns) > limits.stamp_jump_s * S:
-                self._jump, self._jumped_ns = f"stamps jumped by {jump_ns / S:+.2f} s", now_ns
-                self._stamps.clear()
-            elif step_ns < 0:
-                self._jump, self._jumped_ns = f"stamps go back, by {-step_ns / S:.3f} s", now_ns
-        self._stamps.append((stamp_ns, now_ns))
+        """Compares the step of the stamps with the time that passed, at the speed at which a recording plays.
+
+        One image that is late looks like a jump, too; so the next ones have to agree.
+        """
+        last_stamp_ns, last_ns = self._newest or (stamp_ns, now_ns)
+        sound_stamp_ns, sound_ns = self._sound or (stamp_ns, now_ns)
+        jump_ns = stamp_ns - sound_stamp_ns - (now_ns - sound_ns) * self._speed()
+        self._steps.append((stamp_ns - last_stamp_ns, now_ns - last_ns))
+        self._newest = (stamp_ns, now_ns)
+        if stamp_ns < last_stamp_ns:
+            self._jump, self._jumped_ns = f"stamps go back, by {(last_stamp_ns - stamp_ns) / S:.3f} s", now_ns
+        if abs(jump_ns) <= limits.stamp_jump_s * S:
+            self._odd = 0
+        else:
+            self._odd += 1
+            if self._odd < limits.confirm_images:
+                return
+            self._jump, self._jumped_ns = f"stamps jumped by {jump_ns / S:+.2f} s", now_ns
+            self._odd = 0
+            self._stamps.clear()
+        self._sound = self._newest
+        self._stamps.append(self._newest)
 
     def _speed(self) -> float:
         """How fast the stamps run against the clock; 1 unless they keep running faster, as in a quick replay."""

@@ -82,7 +82,8 @@ class Assessment:
         counts = {spectrum: replace(now) for spectrum, now in matcher.statistics.spectra.items()}
         self._past.append(counts)
         before = self._past[0] if len(self._past) > 1 else {}
-        return {spectrum: judge_matching(spectrum, now, before.get(spectrum)) for spectrum, now in counts.items()}
+        share = self._pipeline.settings.health.unmatched_share
+        return {name: judge_matching(name, now, before.get(name), share=share) for name, now in counts.items()}
 
     def _judge(self, camera: CameraInput, matching: Mapping[str, Verdict]) -> list[Finding]:
         """All that is wrong with a camera: by itself, compared with others, and around it."""

@@ -185,3 +185,8 @@ def test_matching_judges_only_what_is_new() -> None:
     now = SpectrumCounts(received=110, used=60, late=50)
     assert judge_matching("nir", now, before) == (Level.OK, "10 of 10 images in sets")
     assert judge_matching("nir", before, before).level is Level.STALE
+
+
+def test_some_images_may_fail_to_match() -> None:
+    assert judge_matching("nir", SpectrumCounts(received=10, used=7, late=3), share=0.3).level is Level.OK
+    assert judge_matching("nir", SpectrumCounts(received=10, used=6, late=4), share=0.3).level is Level.WARN

@@ -92,11 +92,22 @@ def test_a_jump_of_the_stamps_is_told_for_a_second(jump_s: float) -> None:
     driver = Driver()
     driver.send(30)
     driver.ahead_ns = round(jump_s * S)
-    driver.send(1)
+    driver.send(2)
     assert driver.faults() == {Fault.JUMPING}
     assert f"jumped by {jump_s:+.2f} s" in driver.timing.findings(driver.now_ns, LIMITS)[0].message
     driver.send(11)
     assert driver.faults() == set()
+
+
+def test_one_image_that_comes_late_is_not_a_jump() -> None:
+    driver = Driver()
+    driver.send(30)
+    late = Driver()
+    late.timing, late.now_ns = driver.timing, driver.now_ns + 8 * S // 10
+    late.timing.accept(EPOCH_NS + driver.now_ns + S // 10, late.now_ns, LIMITS)
+    assert driver.faults(0.8) == set()
+    late.send(10)
+    assert Fault.JUMPING not in late.faults()
 
 
 def test_stamps_that_go_back_a_little_are_told() -> None:

@@ -66,7 +66,7 @@ class Pipeline:
         equipment.statistics.restart_health()
         self.matcher = make_matcher(fixed)
         self._worker = NewestItemWorker[FrameSet](
-            self._process, on_drop=lambda _: equipment.statistics.note("dropped"), on_error=self._failed
+            self._process, on_drop=lambda _: self.equipment.statistics.note("dropped"), on_error=self._failed
         )
         # Deadlines are about how long people wait, whatever the simulation's clock does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)

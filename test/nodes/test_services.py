@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,7 @@ def test_enable_holds_over_deactivation(running: Any) -> None:
 
 def test_reload_takes_another_model_of_another_size(running: Any, model: Path) -> None:
     assert depth_comes(running, 1).width == 640
+    old = weakref.ref(running.node._equipment.engine._session)  # noqa: SLF001  its memory is most of the node's
     toy_model(model)
     answer = call(running, Trigger, "reload_model")
     assert answer.success, answer.message
@@ -85,6 +88,9 @@ def test_reload_takes_another_model_of_another_size(running: Any, model: Path) -
     assert depth_comes(running, 2).width == 64
     assert running.status("inference").values["model"] == "toy"
     assert running.status("inference").values["errors"] == "0"
+    running.spin(0.2)
+    gc.collect()
+    assert old() is None
 
 
 def test_reload_keeps_the_old_model_if_the_new_one_fails(running: Any, model: Path) -> None:

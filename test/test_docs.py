@@ -78,6 +78,7 @@ COMMANDS = {
     "msdepth evaluate": ("msdepth_ros.cli", ["evaluate"]),
     "msdepth info": ("msdepth_ros.cli", ["info"]),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
+    "msdepth inject": ("msdepth_ros.nodes.injector", []),
     "msdepth_ros player": ("msdepth_ros.nodes.player", []),
     "msdepth_ros.nodes.monitor": ("msdepth_ros.nodes.monitor", []),
     "msdepth-train train": ("msdepth_training.cli", ["train"]),
@@ -86,6 +87,13 @@ COMMANDS = {
 }
 
 OF_CONTAINERS = {"--shm-size", "--ipc"}
+
+
+def test_faults_listed_are_those_of_the_injector() -> None:
+    from msdepth_ros.core.faults import KINDS
+
+    text = README.split("\nFaults are ")[1].split(";")[0]
+    assert spans(text.replace("\n", " ")) == list(KINDS)
 
 
 def options_named(command: str) -> set[str]:

@@ -60,6 +60,9 @@ def finish(
     with FrameWriter(frames) as writer:
         summary = summarise(_written(evaluation.records(), writer), about)
     write_metrics(out / METRICS, summary)
+    if not any(summary.result(variant)["sets_with_depth"] for variant in summary.variants):
+        reasons = "; ".join(summary.document["problems"]) or "none is known"
+        raise MsdepthError(f"no set gave any depth; reasons: {reasons}")
     comparison = None
     if against is not None:
         comparison = compare(str(against.path), against.summary, summary, against.limits)

@@ -19,6 +19,9 @@ from msdepth_ros.replay.results import BAND_EDGES_M, BIN_COUNT, SCORES, FrameRec
 
 FORMAT = 1
 LATENCY_EDGES_MS = tuple(float(edge) for edge in (*range(0, 100, 5), *range(100, 300, 20), *range(300, 1001, 100)))
+MAX_PROBLEMS = 20
+"""Different problems that a summary names; of more it gives the number of sets."""
+_OTHERS = "others"
 _TIMINGS = ("model_ms", "compute_ms", "latency_ms")
 
 
@@ -60,12 +63,16 @@ def summarise(records: Iterable[FrameRecord], about: About) -> Summary:
     cells: dict[str, dict[str, dict[str, _Cell]]] = {}
     timings = {name: array("d") for name in _TIMINGS}
     bags: dict[str, None] = {}
+    problems: Counter[str] = Counter()
     last = None
     for record in records:
         if last is not None and not record_key(last) < record_key(record):
             raise MsdepthError(f"records out of order: {record_key(record)} after {record_key(last)}")
         last = record
         bags[record.bag] = None
+        if record.error:
+            known = record.error in problems or len(problems) < MAX_PROBLEMS
+            problems[record.error if known else _OTHERS] += 1
         variant = cells.setdefault(record.variant, {"all": {}, "by_bag": {}, "by_spectra": {}})
         keys = {"all": "all", "by_bag": record.bag, "by_spectra": spectra_key(record.spectra)}
         for group, key in keys.items():
@@ -83,6 +90,7 @@ def summarise(records: Iterable[FrameRecord], about: About) -> Summary:
             "results": {name: _results(cells[name]) for name in order},
             "failed_bags": dict(sorted(about.failed_bags.items())),
             "notes": dict(sorted(Counter(about.notes).items())),
+            "problems": dict(problems),
             "timings": _timings(timings, about),
         }
     )

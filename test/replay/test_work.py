@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import bags
-import models
 import pytest
 
+import models
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.replay.options import EvaluateOptions

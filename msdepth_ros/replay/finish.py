@@ -11,6 +11,7 @@ from msdepth_ros.replay.compare import Comparison, Limit, compare
 from msdepth_ros.replay.frames import FrameWriter, read_frames
 from msdepth_ros.replay.local import Evaluation
 from msdepth_ros.replay.page import write_page
+from msdepth_ros.replay.page.render import now_text
 from msdepth_ros.replay.pictures import choose
 from msdepth_ros.replay.results import FrameRecord, Summary
 from msdepth_ros.replay.summary import About, read_metrics, summarise, write_metrics
@@ -67,7 +68,8 @@ def finish(
     if against is not None:
         comparison = compare(str(against.path), against.summary, summary, against.limits)
     keys = choose(read_frames(frames))
-    write_page(out / REPORT, summary, read_frames(frames), evaluation.pictures(keys))
+    pictures = evaluation.pictures(keys)
+    write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
     return summary, comparison
 
 

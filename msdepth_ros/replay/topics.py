@@ -136,12 +136,17 @@ def find_sources(
         if topic is not None:
             cameras[spectrum] = CameraTopics(topic, infos.get(spectrum) or find_camera_info(bag, topic))
     if not cameras:
-        there = ", ".join(f"{name} ({summary.msgtype})" for name, summary in bag.topics.items()) or "nothing"
-        raise MsdepthError(
-            f"bag {bag.path} has no image topic named after {', '.join(spectra)}; it holds {there}. "
-            "Name them, for example --topic rgb=/camera/image_raw"
-        )
+        raise _no_camera(bag, spectra)
     if ground_truth:
         bag.require({ground_truth: _TRUTH_TYPES})
     truth = find_truth(bag) if ground_truth is None else ground_truth
     return Sources(cameras, CameraTopics(truth, find_camera_info(bag, truth)) if truth else None)
+
+
+def _no_camera(bag: Bag, spectra: tuple[str, ...]) -> MsdepthError:
+    """The error for a recording in which no topic has a telling name."""
+    there = ", ".join(f"{name} ({summary.msgtype})" for name, summary in bag.topics.items()) or "nothing"
+    return MsdepthError(
+        f"bag {bag.path} has no image topic named after {', '.join(spectra)}; it holds {there}. "
+        "Name them, for example --topic rgb=/camera/image_raw"
+    )

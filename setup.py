@@ -66,8 +66,8 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.17"],
         # Ray with its client, for `msdepth evaluate --cluster`.
         "fleet": ["ray[client]>=2.9"],
-        "report": ["jinja2>=3.0", "plotly>=5.0", "pyarrow>=12"],
-        "test": ["hypothesis", "mypy", "onnx", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
+        "report": ["jinja2>=3.0", "plotly>=5.15", "pyarrow>=12"],
+        "test": ["hypothesis", "mypy", "onnx", "playwright", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
     },
     entry_points={
         "console_scripts": [

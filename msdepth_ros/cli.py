@@ -33,6 +33,7 @@ COMMANDS = {
     "infer": Command("msdepth_ros.infer", "depth from image files, without ROS"),
     "evaluate": Command("msdepth_ros.replay.evaluate", "replay recordings, score the depth, and report; without ROS"),
     "info": Command("msdepth_ros.replay.info", "what is in a recording, and whether evaluate will work; without ROS"),
+    "play": Command("msdepth_ros.nodes.play", "publish a recording over ROS 2, as `ros2 bag play` does"),
     "demo": Command("msdepth_ros.demo", "play the sample drive through the live node, and report"),
     "inject": Command("msdepth_ros.nodes.injector", "make live camera topics fail, to see what the node does", True),
 }

@@ -77,6 +77,7 @@ COMMANDS = {
     "msdepth infer": ("msdepth_ros.cli", ["infer"]),
     "msdepth evaluate": ("msdepth_ros.cli", ["evaluate"]),
     "msdepth info": ("msdepth_ros.cli", ["info"]),
+    "msdepth play": ("msdepth_ros.cli", ["play"]),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
     "msdepth inject": ("msdepth_ros.nodes.injector", []),
     "msdepth_ros player": ("msdepth_ros.nodes.player", []),

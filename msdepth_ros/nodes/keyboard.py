@@ -37,7 +37,7 @@ class Keys:
         import tty
 
         self._before = termios.tcgetattr(sys.stdin.fileno())
-        tty.setcbreak(sys.stdin.fileno())
+        tty.setcbreak(sys.stdin.fileno(), termios.TCSANOW)  # keeps what was pressed before
         self._thread = threading.Thread(target=self._listen, name="keys", daemon=True)
         self._thread.start()
         return self

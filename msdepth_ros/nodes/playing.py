@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rclpy.publisher import Publisher
     from rclpy.qos import QoSProfile
 
-SETTLE_S = 1.0  # a subscriber that we have found may not have found us yet
+_SETTLE_S = 1.0  # a subscriber that we have found may not have found us yet
 BUFFER_BYTES = 768 << 20  # about half a minute of three cameras at 10 Hz
 _ACCOUNT = 1_000_000  # messages remembered: nine hours of three cameras at 10 Hz
 
@@ -72,15 +72,19 @@ class Player:
         while count and not self._stop.is_set():
             found = {publisher.topic_name: publisher.get_subscription_count() for publisher in publishers}
             if min(found.values()) >= count:
-                self._stop.wait(SETTLE_S)
+                self.settle()
                 return
             if time.monotonic() > give_up:
                 seen = ", ".join(f"{topic} has {number}" for topic, number in found.items())
                 raise MsdepthError(
-                    f"after {timeout_s:g} s not every image topic has {count} subscribers: {seen}. Is the node active, "
+                    f"after {timeout_s:g} s not every topic has {count} subscribers: {seen}. Is the node active, "
                     "in the same ROS_DOMAIN_ID and with the same Fast DDS profile, and subscribed to these topics?"
                 )
             self._stop.wait(0.05)
+
+    def settle(self) -> None:
+        """Gives subscribers the time to find the publishers."""
+        self._stop.wait(_SETTLE_S)
 
     def play(self, packets: Iterable[Packet], schedule: Schedule) -> None:
         """Publishes everything at the recorded times.
@@ -90,10 +94,10 @@ class Player:
             schedule: Says when they are due.
         """
         for packet in packets:
-            self.loop_ns = packet.loop_ns
             due_ns = schedule.wait_until(packet.stamp_ns)
             if due_ns is None:
                 return
+            self.loop_ns = packet.loop_ns
             self._publish(packet, due_ns, schedule.rate)
 
     def _publish(self, packet: Packet, due_ns: int, rate: float) -> None:

@@ -17,7 +17,8 @@ class Schedule:
     Args:
         rate: Speed; 2 plays twice as fast.
         stop: Set to end waiting early.
-        tick: Called while waiting, at least every `tick_s`, with the recording's time.
+        tick: Called while waiting, at least every `tick_s`, with the recording's time and
+            whether it stands still.
         tick_s: How often.
         paused: Begin so.
     """
@@ -26,7 +27,7 @@ class Schedule:
         self,
         rate: float,
         stop: threading.Event,
-        tick: Callable[[int], None] | None = None,
+        tick: Callable[[int, bool], None] | None = None,
         tick_s: float = _POLL_S,
         *,
         paused: bool = False,
@@ -83,4 +84,4 @@ class Schedule:
     def _call(self, recording_ns: int) -> None:
         """Tells the recording's time."""
         if self._tick is not None:
-            self._tick(max(self._first_ns, recording_ns))
+            self._tick(max(self._first_ns, recording_ns), self._paused)

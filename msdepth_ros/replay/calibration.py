@@ -31,6 +31,7 @@ class Calibration:
         frames: Frame id of each camera, where it is known.
         tree: What /tf_static says; empty where there is none.
         origin: Where the poses come from, for people.
+        beside: Whether nobody named that file, and it was found beside the recording.
     """
 
     rig: Rig
@@ -38,6 +39,7 @@ class Calibration:
     frames: Mapping[str, str]
     tree: TransformTree = field(compare=False)
     origin: str
+    beside: bool = False
 
     def reference_from_frame(self, frame_id: str) -> NDArray[np.float64] | None:
         """The [4,4] that maps points from a frame into the reference camera's, metres; None where it is unknown."""
@@ -81,8 +83,8 @@ def load_calibration(bag: Bag, sources: Sources, reference: str, rig_file: Path 
     """
     tree = read_transforms(bag)
     beside = (bag.path if bag.path.is_dir() else bag.path.parent) / RIG_BESIDE_BAG
-    if rig_file is None and not tree.frames and beside.is_file():
-        rig_file = beside
+    found_beside = rig_file is None and not tree.frames and beside.is_file()
+    rig_file = beside if found_beside else rig_file
     file_rig = None if rig_file is None else Rig.load(rig_file)
     infos = {name: topics.info for name, topics in sources.cameras.items() if topics.info}
     lone = "" if reference in sources.cameras else _lone_info(bag, reference)
@@ -96,7 +98,7 @@ def load_calibration(bag: Bag, sources: Sources, reference: str, rig_file: Path 
         poses = {label: file_rig.view_from_reference(label, reference) for label in labels}
         everything = {**{name: camera for name, camera in file_rig.cameras.items() if name not in cameras}, **cameras}
         poses |= {name: file_rig.view_from_reference(name, reference) for name in everything if name not in poses}
-        return Calibration(Rig(everything, poses), reference, frames, tree, str(rig_file))
+        return Calibration(Rig(everything, poses), reference, frames, tree, str(rig_file), found_beside)
     poses = {label: _pose(bag, label, reference, frames, tree) for label in labels}
     return Calibration(Rig(cameras, poses), reference, frames, tree, TF_STATIC if len(labels) > 1 else "one camera")
 

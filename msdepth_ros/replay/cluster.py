@@ -6,7 +6,9 @@ import functools
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -78,6 +80,7 @@ class RayWorkers:
             self._ray = ray = _import_ray()
             folder = stack.enter_context(_folder())
             stack.callback(ray.shutdown)
+            on_sigterm = signal.getsignal(signal.SIGTERM)
             try:
                 if local:
                     _start(ray, cpus, folder)
@@ -86,6 +89,7 @@ class RayWorkers:
                     cpus = self._workers or int(ray.cluster_resources().get("CPU", 1))
             except (*_CONNECTION_ERRORS, ray.exceptions.RayError) as error:
                 raise MsdepthError(f"cluster {self._address}: {_line(error)}; {_ADVICE[local]}") from error
+            _end_on_sigterm(stack, on_sigterm)
             # Twice as many as can run, so that no worker waits for the next one and a cluster knows what is to come.
             self.window = 2 * cpus if local or self._workers is None else cpus
             self.workers = cpus
@@ -219,6 +223,13 @@ def _start(ray: Any, cpus: int, folder: str) -> None:
     address = ray.nodes()[0]["NodeManagerAddress"]
     if address != _LOOPBACK:
         raise RuntimeError(f"Ray listens on {address}, since this program had imported it before")
+
+
+def _end_on_sigterm(stack: ExitStack, before: Any) -> None:
+    """Lets a SIGTERM end this process as an interrupt does: Ray's own handler would abort it and leave its files."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, before)
 
 
 def _join(ray: Any, address: str) -> None:

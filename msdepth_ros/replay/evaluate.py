@@ -165,7 +165,7 @@ def _open(
     engine = options.make_engine()
     engine.warm_up()
     sinks = bag_sink(arguments.out / "bags", options) if arguments.write_bag else None
-    return LocalEvaluation(bags, options, Path(scratch), engine, progress, sinks), engine.info
+    return LocalEvaluation(bags, options, Path(scratch), engine, progress, sinks, say=progress.say), engine.info
 
 
 def _open_fleet(
@@ -232,6 +232,8 @@ def _print(summary: Summary, comparison: Comparison | None, out: Path) -> None:
 
     for note, count in summary.document["notes"].items():
         print(f"note: {note}" + (f" ({count} times)" if count > 1 else ""))
+    for problem, count in summary.document["problems"].items():
+        print(f"problem in {count} sets: {problem}")
     print(table(summary))
     if comparison is not None:
         print(comparison_table(comparison))

@@ -11,6 +11,7 @@ from msdepth_ros.replay.compare import Comparison, Limit, compare
 from msdepth_ros.replay.frames import FrameWriter, read_frames
 from msdepth_ros.replay.local import Evaluation
 from msdepth_ros.replay.page import write_page
+from msdepth_ros.replay.page.render import now_text
 from msdepth_ros.replay.pictures import choose
 from msdepth_ros.replay.results import FrameRecord, Summary
 from msdepth_ros.replay.summary import About, read_metrics, summarise, write_metrics
@@ -60,11 +61,15 @@ def finish(
     with FrameWriter(frames) as writer:
         summary = summarise(_written(evaluation.records(), writer), about)
     write_metrics(out / METRICS, summary)
+    if not any(summary.result(variant)["sets_with_depth"] for variant in summary.variants):
+        reasons = "; ".join(summary.document["problems"]) or "none is known"
+        raise MsdepthError(f"no set gave any depth; reasons: {reasons}")
     comparison = None
     if against is not None:
         comparison = compare(str(against.path), against.summary, summary, against.limits)
     keys = choose(read_frames(frames))
-    write_page(out / REPORT, summary, read_frames(frames), evaluation.pictures(keys))
+    pictures = evaluation.pictures(keys)
+    write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
     return summary, comparison
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
@@ -56,19 +56,19 @@ class FrameWriter:
     """Writes records as they come; use it as a context.
 
     Args:
-        path: The file; an existing one is replaced.
+        path: The file; an existing one is replaced. Or one open for writing.
 
     Raises:
         MsdepthError: pyarrow is missing, or the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | BinaryIO) -> None:
         """Open the file."""
         self._arrow = _arrow()
         self._schema = _schema(self._arrow)
         self._rows: list[dict[str, Any]] = []
         try:
-            self._writer = self._arrow.parquet.ParquetWriter(str(path), self._schema, compression="zstd")
+            self._writer = self._arrow.parquet.ParquetWriter(_place(path), self._schema, compression="zstd")
         except OSError as error:
             raise MsdepthError(f"{path}: cannot be written ({error}); name another folder with --out") from error
 
@@ -96,7 +96,12 @@ class FrameWriter:
             self._rows = []
 
 
-def read_frames(path: Path) -> Iterator[FrameRecord]:
+def _place(path: Path | BinaryIO) -> Any:
+    """A path as pyarrow takes it."""
+    return str(path) if isinstance(path, Path) else path
+
+
+def read_frames(path: Path | BinaryIO) -> Iterator[FrameRecord]:
     """Reads what `FrameWriter` wrote, a few hundred rows at a time.
 
     Raises:
@@ -104,7 +109,7 @@ def read_frames(path: Path) -> Iterator[FrameRecord]:
     """
     arrow = _arrow()
     try:
-        with arrow.parquet.ParquetFile(str(path)) as file:
+        with arrow.parquet.ParquetFile(_place(path)) as file:
             for batch in file.iter_batches(BATCH_ROWS):
                 yield from (_record(row) for row in batch.to_pylist())
     except (OSError, arrow.ArrowException, KeyError) as error:

@@ -57,6 +57,7 @@ class LocalEvaluation:
         engine: Made by `options.make_engine`, and warmed up.
         progress: Called with the sets done and the sets planned so far.
         sinks: Opens, for a plan, what takes everything the node would publish for the variant with all cameras.
+        say: Called with what is being done while there is nothing to count.
     """
 
     def __init__(
@@ -67,10 +68,11 @@ class LocalEvaluation:
         engine: DepthEngine,
         progress: Callable[[int, int], None],
         sinks: Callable[[BagPlan, ExitStack], Sink] | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         """Nothing is started yet."""
         self._bags, self._options, self._folder, self._engine = bags, options, folder, engine
-        self._progress, self._sinks = progress, sinks
+        self._progress, self._sinks, self._say = progress, sinks, say
         self._plans: dict[str, BagPlan] = {}
         self._done = 0
         self.failed: dict[str, str] = {}
@@ -81,6 +83,8 @@ class LocalEvaluation:
     def run(self) -> None:
         """Computes every recording; afterwards `failed` tells which of them could not be."""
         for name, path in self._bags.items():
+            if self._say:
+                self._say(f"reading the times of {name}")
             try:
                 self._plans[name] = plan_bag(path, name, self._options)
             except MsdepthError as error:

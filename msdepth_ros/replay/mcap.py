@@ -22,7 +22,7 @@ from msdepth_ros.replay import mcap_records as mcap
 from msdepth_ros.replay.storage import INDEX, Channel
 from msdepth_ros.replay.unpack import MAX_BLOCK_BYTES, unpack
 
-_CACHE_BYTES = 64 << 20  # chunks overlap in time, so that a few are read at once
+_CACHE_BYTES = 8 << 20  # chunks overlap in time, so that a few are read at once, two at least
 _CHUNK_START = 4096  # more than the head of any chunk
 _UNCHUNKED = -1
 _PAIR = np.dtype([("log_ns", "<u8"), ("offset", "<u8")])
@@ -206,7 +206,7 @@ class McapFile:
         with self._lock:
             if number not in self._cache:
                 self._cache[number] = self._unpack(self._chunks[number])
-                while len(self._cache) > 1 and sum(map(len, self._cache.values())) > _CACHE_BYTES:
+                while len(self._cache) > 2 and sum(map(len, self._cache.values())) > _CACHE_BYTES:
                     self._cache.popitem(last=False)
             self._cache.move_to_end(number)
             return self._cache[number]

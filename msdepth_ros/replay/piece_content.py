@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
+import itertools
 import json
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from msdepth_ros.replay.frames import FrameWriter, read_frames
 from msdepth_ros.replay.planning import BagPlan
-from msdepth_ros.replay.results import FrameRecord, Plan, Timings
+from msdepth_ros.replay.results import FrameRecord, Plan
 
 _SIZE_BYTES = 8
 
 
 def pack_records(records: Iterable[FrameRecord]) -> bytes:
-    """Records in order; those of each variant can be read alone."""
-    by_variant: dict[str, list[Any]] = {}
-    for record in records:
-        by_variant.setdefault(record.variant, []).append(dataclasses.asdict(record))
-    parts = {name: zlib.compress(json.dumps(rows, default=_plain).encode(), 1) for name, rows in by_variant.items()}
+    """Records in the order of `record_key`; those of each variant can be read alone."""
+    parts: dict[str, bytes] = {}
+    for variant, group in itertools.groupby(records, key=lambda record: record.variant):
+        file = io.BytesIO()
+        with FrameWriter(file) as writer:
+            for record in group:
+                writer.add(record)
+        parts[variant] = file.getvalue()
     header = json.dumps({name: len(part) for name, part in parts.items()}).encode()
     return len(header).to_bytes(_SIZE_BYTES, "big") + header + b"".join(parts.values())
 
 
-def unpack_records(data: bytes, variant: str) -> list[FrameRecord]:
+def unpack_records(data: bytes, variant: str) -> Iterator[FrameRecord]:
     """The records of one variant, in the order in which they were packed."""
     start = _SIZE_BYTES + int.from_bytes(data[:_SIZE_BYTES], "big")
     lengths: Mapping[str, int] = json.loads(data[_SIZE_BYTES:start])
     for name, length in lengths.items():
         if name == variant:
-            return [_record(row) for row in json.loads(zlib.decompress(data[start : start + length]))]
+            yield from read_frames(io.BytesIO(data[start : start + length]))
         start += length
-    return []
 
 
 def pack_plan(plan: BagPlan) -> bytes:
@@ -58,17 +60,3 @@ def unpack_plan(data: bytes) -> BagPlan:
     name = about["name"]
     plans = [Plan(name, variant, topics, part) for (variant, topics), part in zip(about["plans"], rows, strict=True)]
     return BagPlan(name, Path(about["path"]), plans, about["notes"])
-
-
-def _plain(value: Any) -> Any:
-    """A NumPy number as Python's, which holds it exactly."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be kept")
-
-
-def _record(row: Mapping[str, Any]) -> FrameRecord:
-    """A record out of plain values: lists were tuples."""
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
-    timings = values.pop("timings")
-    return FrameRecord(**values, timings=None if timings is None else Timings(**timings))

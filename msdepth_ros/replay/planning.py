@@ -22,6 +22,7 @@ from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.synchronizer import FrameSet, SpectralSynchronizer
 from msdepth_ros.replay.bag import Bag, Payload
+from msdepth_ros.replay.calibration import load_calibration
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.recorder import payload_stamp_ns
 from msdepth_ros.replay.results import MessageRef, Plan, SetPlan
@@ -92,7 +93,11 @@ def plan_bag(path: Path, name: str, options: EvaluateOptions) -> BagPlan:
         sources = sources_of(bag, options)
         tracks, changes = _scan(bag, sources, options)
         start_ns, remarks = bag.start_ns, bag.remarks
+        # Now, so that what is missing shows before anything is computed.
+        calibration = load_calibration(bag, sources, options.settings.reference, options.rig_file())
     notes = [f"{name}: {remark}" for remark in remarks]
+    if calibration.beside:
+        notes.append(f"{name}: calibration from {calibration.origin}, since there are no transforms on /tf_static")
     notes += [f"{name}: camera_info on {topic} changes while it records; the first one is used" for topic in changes]
     missing = [spectrum for spectrum in options.spectra if spectrum not in sources.cameras]
     notes += [f"{name}: no images of {spectrum}" for spectrum in missing]
@@ -116,7 +121,12 @@ def plan_bag(path: Path, name: str, options: EvaluateOptions) -> BagPlan:
 def sources_of(bag: Bag, options: EvaluateOptions) -> Sources:
     """The topics of a recording that an evaluation reads."""
     return find_sources(
-        bag, options.spectra, images=options.images, infos=options.infos, ground_truth=options.ground_truth
+        bag,
+        options.spectra,
+        images=options.images,
+        infos=options.infos,
+        ground_truth=options.ground_truth,
+        compressed=options.settings.image_transport == "compressed",
     )
 
 

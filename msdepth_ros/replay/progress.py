@@ -75,6 +75,10 @@ class ProgressBar:
             text += f"  {rate:.1f} {self._unit}/s  {_duration((total - done) / rate)} left"
         self._line.show(text, now=done == total)
 
+    def say(self, text: str) -> None:
+        """Show what is being done while there is nothing to count."""
+        self._line.show(text)
+
     def close(self) -> None:
         """Leave the line."""
         self._line.close()

@@ -150,14 +150,14 @@ def transform_stamps(data: bytes) -> tuple[int, ...]:
     try:
         for _ in range(struct.unpack_from(f"{order}I", data, STAMP_PLACE)[0]):
             at += -at % 4
-            places.append(at)
-            at += 8
+            place, at = at, at + 8
             for _ in range(2):  # the frame and the child frame
                 at += -at % 4
                 at += 4 + int(struct.unpack_from(f"{order}I", data, at)[0])
             at += -(at - STAMP_PLACE) % 8 + _TRANSFORM_BYTES
             if at > len(data):
-                return tuple(places[:-1])
-    except struct.error:
+                break
+            places.append(place)
+    except struct.error:  # deserialising it would say what is wrong; here it is passed on as it is
         return tuple(places)
     return tuple(places)

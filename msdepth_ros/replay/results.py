@@ -169,7 +169,7 @@ class Summary:
     bags: [names]                                   variants: [names, the one with most cameras first]
     results: {variant: {
         all: RESULT, by_bag: {bag: RESULT}, by_spectra: {key of the spectra that were in the set: RESULT}}}
-    failed_bags: {bag: why}                         notes: {text: count}
+    failed_bags: {bag: why}     notes: {text: count}    problems: {text: sets where an image or truth was not usable}
     timings: {wall_s, sets_per_s, model_share, model_ms: {p50, p90, p99}, compute_ms: {...}, latency_ms: {...},
               latency_histogram: {edges_ms, counts}, providers, workers, reused_sets}
     ```

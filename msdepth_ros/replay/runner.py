@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.core.camera import RigViews
-from msdepth_ros.core.engine import DepthEngine, DepthResult
+from msdepth_ros.core.engine import DepthEngine, DepthResult, NetworkInput
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.images import decode_image, spectrum_image
 from msdepth_ros.core.output import published_depth_m
@@ -65,6 +65,8 @@ class Job:
     Attributes:
         planned: As planned.
         images: What the network gets, by spectrum.
+        prepared: The same as network input, and that of each spectrum alone where it is wanted.
+        prepare_ms: How long that took, for one of them.
         truth: None where there is none, or it cannot be used.
         health: What is wrong with the images: words such as `rgb:black`.
         problems: Why images or the truth could not be used.
@@ -72,6 +74,8 @@ class Job:
 
     planned: SetPlan
     images: Mapping[str, NDArray[Any]]
+    prepared: tuple[NetworkInput, ...]
+    prepare_ms: float
     truth: Truth | None
     health: tuple[str, ...]
     problems: tuple[str, ...] = field(default=())
@@ -80,7 +84,8 @@ class Job:
     def size_bytes(self) -> int:
         """Memory that the images and the truth take."""
         truth = 0 if self.truth is None else self.truth.depth_m.nbytes
-        return truth + sum(image.nbytes for image in self.images.values())
+        batches = sum(one.images.nbytes for one in self.prepared)
+        return truth + batches + sum(image.nbytes for image in self.images.values())
 
 
 class Scene:
@@ -129,11 +134,18 @@ class Scene:
         if planned.truth is not None:
             truth, words = self._once(key_of(planned.truth), payloads, self._read_truth)
             problems += [words] if words else []
-        return Job(planned, images, truth, tuple(sorted(health)), tuple(problems))
+        started = time.perf_counter()
+        prepared = self._prepare(planned, images)
+        prepare_ms = 1e3 * (time.perf_counter() - started) / max(1, len(prepared))
+        return Job(planned, images, prepared, prepare_ms, truth, tuple(sorted(health)), tuple(problems))
 
-    def compute(self, images: Mapping[str, NDArray[Any]]) -> DepthResult:
-        """Depth from the images of a set, as the node computes it."""
-        return self.engine.estimate(images, self.views, bits={"nir": self.options.settings.nir_bits})
+    def _prepare(self, planned: SetPlan, images: Mapping[str, NDArray[Any]]) -> tuple[NetworkInput, ...]:
+        """Network input of a set, and of its spectra one by one where their consistency is wanted."""
+        groups: list[Mapping[str, NDArray[Any]]] = [images] if images else []
+        if planned.consistency and len(images) > 1:
+            groups += [{name: image} for name, image in images.items()]
+        bits = {"nir": self.options.settings.nir_bits}
+        return tuple(self.engine.prepare(group, self.views, bits=bits) for group in groups)
 
     def publish(self, result: DepthResult) -> NDArray[np.float32]:
         """Depth as the node publishes it."""
@@ -230,15 +242,13 @@ def _compute(
     scene: Scene, job: Job, sink: Callable[[Computed], None] | None
 ) -> tuple[DepthResult | None, list[DepthResult], float, str]:
     """Runs the network on a set: the result, that of each spectrum alone where it is wanted, time, and what failed."""
-    if not job.images:
+    if not job.prepared:
         return None, [], 0.0, "no image of the set can be used"
     started = time.perf_counter()
     try:
-        result = scene.compute(job.images)
-        compute_ms = 1e3 * (time.perf_counter() - started)
-        singles = []
-        if job.planned.consistency and len(job.images) > 1:
-            singles = [scene.compute({name: image}) for name, image in job.images.items()]
+        result = scene.engine.compute(job.prepared[0])
+        compute_ms = job.prepare_ms + 1e3 * (time.perf_counter() - started)
+        singles = [scene.engine.compute(alone) for alone in job.prepared[1:]]
     except MsdepthError as error:
         return None, [], 0.0, str(error)
     if sink is not None:

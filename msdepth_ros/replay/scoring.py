@@ -16,7 +16,7 @@ from msdepth_ros.replay.results import BAND_EDGES_M, BIN_COUNT, METRICS
 MIN_TRUTH_M, MAX_TRUTH_M = 0.001, 80.0
 """Truth is scored strictly between these depths."""
 CORRECT_WITHIN = 1.25
-AUSE_SAMPLES = 16384
+AUSE_SAMPLES = 8192
 """Sorting is slow: of more pixels, every so-manyth counts for AUSE."""
 _DARK_SHARE = 0.02
 _FLAT_LEVELS = 2

@@ -19,6 +19,9 @@ from msdepth_ros.replay.results import BAND_EDGES_M, BIN_COUNT, SCORES, FrameRec
 
 FORMAT = 1
 LATENCY_EDGES_MS = tuple(float(edge) for edge in (*range(0, 100, 5), *range(100, 300, 20), *range(300, 1001, 100)))
+MAX_PROBLEMS = 20
+"""Different problems that a summary names; of more it gives the number of sets."""
+_OTHERS = "others"
 _TIMINGS = ("model_ms", "compute_ms", "latency_ms")
 
 
@@ -57,33 +60,23 @@ def summarise(records: Iterable[FrameRecord], about: About) -> Summary:
     Raises:
         MsdepthError: The records are not in order, so that the sums would depend on who made them.
     """
-    cells: dict[str, dict[str, dict[str, _Cell]]] = {}
-    timings = {name: array("d") for name in _TIMINGS}
-    bags: dict[str, None] = {}
-    last = None
+    totals = _Totals()
     for record in records:
-        if last is not None and not record_key(last) < record_key(record):
-            raise MsdepthError(f"records out of order: {record_key(record)} after {record_key(last)}")
-        last = record
-        bags[record.bag] = None
-        variant = cells.setdefault(record.variant, {"all": {}, "by_bag": {}, "by_spectra": {}})
-        keys = {"all": "all", "by_bag": record.bag, "by_spectra": spectra_key(record.spectra)}
-        for group, key in keys.items():
-            variant[group].setdefault(key, _Cell()).add(record)
-        for name in _TIMINGS if record.timings else ():
-            timings[name].append(getattr(record.timings, name))
+        totals.add(record)
+    cells = totals.cells
     order = sorted(cells, key=lambda name: (-len(name.split("+")), [SPECTRA.index(part) for part in name.split("+")]))
     return Summary(
         {
             "format": FORMAT,
             "model": dict(about.model),
             "settings": dict(about.settings),
-            "bags": list(bags),
+            "bags": list(totals.bags),
             "variants": order,
             "results": {name: _results(cells[name]) for name in order},
             "failed_bags": dict(sorted(about.failed_bags.items())),
             "notes": dict(sorted(Counter(about.notes).items())),
-            "timings": _timings(timings, about),
+            "problems": dict(totals.problems),
+            "timings": _timings(totals.timings, about),
         }
     )
 
@@ -113,6 +106,33 @@ def read_metrics(path: Path) -> Summary:
     if not isinstance(document, dict) or document.get("format") != FORMAT or "results" not in document:
         raise MsdepthError(f"{path}: is no metrics.json of format {FORMAT}; give that of `msdepth evaluate`")
     return Summary(document)
+
+
+class _Totals:
+    """Sums over all records."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, dict[str, dict[str, _Cell]]] = {}
+        self.timings = {name: array("d") for name in _TIMINGS}
+        self.bags: dict[str, None] = {}
+        self.problems: Counter[str] = Counter()
+        self._last: FrameRecord | None = None
+
+    def add(self, record: FrameRecord) -> None:
+        """Takes one record."""
+        if self._last is not None and not record_key(self._last) < record_key(record):
+            raise MsdepthError(f"records out of order: {record_key(record)} after {record_key(self._last)}")
+        self._last = record
+        self.bags[record.bag] = None
+        if record.error:
+            known = record.error in self.problems or len(self.problems) < MAX_PROBLEMS
+            self.problems[record.error if known else _OTHERS] += 1
+        variant = self.cells.setdefault(record.variant, {"all": {}, "by_bag": {}, "by_spectra": {}})
+        keys = {"all": "all", "by_bag": record.bag, "by_spectra": spectra_key(record.spectra)}
+        for group, key in keys.items():
+            variant[group].setdefault(key, _Cell()).add(record)
+        for name in _TIMINGS if record.timings else ():
+            self.timings[name].append(getattr(record.timings, name))
 
 
 class _Cell:

@@ -60,11 +60,16 @@ def find_camera_info(bag: Bag, image_topic: str) -> str:
     return topic if there and there.msgtype == CAMERA_INFO and there.message_count else ""
 
 
-def find_camera(bag: Bag, spectrum: str) -> str | None:
+def find_camera(bag: Bag, spectrum: str, *, compressed: bool = False) -> str | None:
     """The image topic of a spectrum, found by its name.
 
-    A segment of the topic must be the spectrum or begin or end with it (`/rgb/image_raw`, `/flir_thermal/image`). Of
-    several, the one with the shortest base name is taken, raw before compressed.
+    A segment of the topic must be the spectrum, or a part of it between underscores (`/rgb/image_raw`,
+    `/flir_thermal/image`); depth, confidences and rectified images do not count.
+
+    Args:
+        bag: An open recording.
+        spectrum: Of the camera.
+        compressed: Of an image that is there in both ways, take the compressed one instead of the raw one.
 
     Returns:
         None if there is none.
@@ -86,7 +91,8 @@ def find_camera(bag: Bag, spectrum: str) -> str | None:
             f"bag {bag.path} has several image topics for {spectrum}: {', '.join(sorted(bases))}; "
             f"choose one with --topic {spectrum}=TOPIC"
         )
-    return min(next(iter(bases.values())), key=len) if bases else None
+    choose = max if compressed else min
+    return choose(next(iter(bases.values())), key=len) if bases else None
 
 
 def find_truth(bag: Bag) -> str | None:
@@ -106,6 +112,7 @@ def find_sources(
     images: Mapping[str, str] | None = None,
     infos: Mapping[str, str] | None = None,
     ground_truth: str | None = None,
+    compressed: bool = False,
 ) -> Sources:
     """Finds what to evaluate in a recording.
 
@@ -115,6 +122,7 @@ def find_sources(
         images: Image topics by spectrum, where their names do not tell.
         infos: camera_info topics by spectrum, where they are not beside the images.
         ground_truth: Its topic; None takes one that has our name, empty takes none.
+        compressed: As for `find_camera`.
 
     Raises:
         MsdepthError: A named topic is not there or of another type, or there is no camera at all.
@@ -124,16 +132,21 @@ def find_sources(
     bag.require(dict.fromkeys(infos.values(), (CAMERA_INFO,)))
     cameras = {}
     for spectrum in spectra:
-        topic = images.get(spectrum) or find_camera(bag, spectrum)
+        topic = images.get(spectrum) or find_camera(bag, spectrum, compressed=compressed)
         if topic is not None:
             cameras[spectrum] = CameraTopics(topic, infos.get(spectrum) or find_camera_info(bag, topic))
     if not cameras:
-        there = ", ".join(f"{name} ({summary.msgtype})" for name, summary in bag.topics.items()) or "nothing"
-        raise MsdepthError(
-            f"bag {bag.path} has no image topic named after {', '.join(spectra)}; it holds {there}. "
-            "Name them, for example --topic rgb=/camera/image_raw"
-        )
+        raise _no_camera(bag, spectra)
     if ground_truth:
         bag.require({ground_truth: _TRUTH_TYPES})
     truth = find_truth(bag) if ground_truth is None else ground_truth
     return Sources(cameras, CameraTopics(truth, find_camera_info(bag, truth)) if truth else None)
+
+
+def _no_camera(bag: Bag, spectra: tuple[str, ...]) -> MsdepthError:
+    """The error for a recording in which no topic has a telling name."""
+    there = ", ".join(f"{name} ({summary.msgtype})" for name, summary in bag.topics.items()) or "nothing"
+    return MsdepthError(
+        f"bag {bag.path} has no image topic named after {', '.join(spectra)}; it holds {there}. "
+        "Name them, for example --topic rgb=/camera/image_raw"
+    )

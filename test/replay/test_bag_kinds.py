@@ -3,6 +3,8 @@
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +250,35 @@ def test_an_empty_bag_opens_and_says_so(tmp_path: Path, storage: StoragePlugin) 
         assert (bag.topics, bag.duration_ns) == ({TOPIC: (COMPRESSED_IMAGE, 0)}, 0)
         with pytest.raises(MsdepthError, match=rf"no messages on {TOPIC}; it holds {TOPIC} \(0\)"):
             next(bag.payloads([TOPIC]))
+
+
+READ = """
+import re, sys
+from pathlib import Path
+from msdepth_ros.replay.bag import Bag
+with Bag(Path(sys.argv[1])) as bag:
+    count = sum(1 for _ in bag.payloads(list(bag.topics)))
+print(count, re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
+    def peak_kib(minutes: int) -> int:
+        rate, packed = 60, image_message(START_NS)[9 + 22 :]  # three cameras and their camera_info at 10 Hz
+        path = tmp_path / f"{minutes}.mcap"
+        with path.open("wb") as file:
+            begin, end = mcap(IMAGES)[:-50], mcap([])[-50:]  # data end, footer, magic
+            file.write(begin)
+            for second in range(60 * minutes):
+                times = [START_NS + (second * rate + number) * 10**9 // rate for number in range(rate)]
+                file.write(chunk([message(1, log_ns, packed) for log_ns in times], ""))
+            file.write(end)
+        result = subprocess.run([sys.executable, "-c", READ, str(path)], capture_output=True, text=True, check=True)
+        count, kib = map(int, result.stdout.split())
+        assert count == 60 * minutes * rate
+        return kib
+
+    assert peak_kib(60) - peak_kib(1) < 40 * 1024, "about 80 bytes a message while opening, and a few chunks"
 
 
 def test_a_clock_that_jumps_back_while_recording_gives_messages_by_time(tmp_path: Path) -> None:

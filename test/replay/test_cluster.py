@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +124,14 @@ def test_cancelled_work_is_forgotten(workers: RayWorkers) -> None:
 def test_an_address_that_is_none(address: str) -> None:
     with pytest.raises(MsdepthError, match="neither local nor ray://HOST:PORT"):
         RayWorkers(address)
+
+
+def test_a_machine_without_ray_is_told_what_to_install(tmp_path: Path) -> None:
+    arguments = ["evaluate", "drive", "--out", str(tmp_path), "--cluster", "local"]
+    code = f"import sys; sys.modules['ray'] = None\nfrom msdepth_ros.cli import main\nsys.exit(main({arguments}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert "--cluster needs Ray: pip install 'msdepth_ros[fleet]'" in result.stderr
 
 
 def test_no_workers_at_all() -> None:

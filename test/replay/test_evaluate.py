@@ -229,6 +229,53 @@ def test_an_image_that_cannot_be_used_is_left_out_and_named(workplace: Workplace
     assert third.confidence is not None
 
 
+@pytest.mark.parametrize("kind", ["points", "depth image of nir", "compressedDepth"])
+def test_any_kind_of_ground_truth_gives_about_the_same_scores(workplace: Workplace, kind: str) -> None:
+    drive = drives.Drive().add_cameras(3).add_transforms({**drives.camera_frames(), "lidar": (0.0, -0.5, 0.0)})
+    wall_m = 8.0
+    for index in range(3):
+        stamp_ns = bags.stamps_of("rgb", index)
+        if kind == "points":
+            y, x = np.mgrid[-20:20:200j, -20:20:400j] * 0.25
+            wall = np.stack([x.ravel(), y.ravel(), np.full(x.size, wall_m)], axis=1)
+            drive.add("/lidar/points", drives.POINTS, drives.points_message(wall, "lidar", stamp_ns), stamp_ns)
+        elif kind == "compressedDepth":
+            width, height = bags.SIZES["rgb"]
+            image = drives.compressed_image(stamp_ns, "rgb_optical_frame", np.zeros((2, 2), np.uint8), "png")
+            png = cv2.imencode(".png", np.full((height, width), wall_m * 1000, np.uint16))[1].ravel()
+            image.data, image.format = np.concatenate([np.zeros(12, np.uint8), png]), "16UC1; compressedDepth"
+            drive.add("/lidar/points", bags.COMPRESSED, image, stamp_ns)
+        else:
+            width, height = bags.SIZES["nir"]
+            pixels = np.full((height, width), wall_m, np.float32)
+            drive.add(
+                "/lidar/points", bags.IMAGE, drives.raw_image(stamp_ns, "nir_optical_frame", pixels, "32FC1"), stamp_ns
+            )
+    assert workplace.run("--ground-truth", "/lidar/points", bag=drive.write(workplace.folder / "walled")) == 0
+    last = workplace.frames()[-1]
+    expected = np.mean(np.abs(toy_depth_m(2, drives.SPECTRA) - wall_m) / wall_m)
+    assert last.truth_pixels > 500
+    assert last.scores["abs_rel"] == pytest.approx(expected, rel=0.02)
+
+
+def test_problems_are_counted_and_no_depth_at_all_is_an_error(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive = drives.Drive().add_cameras(3, ("nir",))
+    for index in range(3):
+        stamp_ns = bags.stamps_of("rgb", index)
+        image = drives.raw_image(stamp_ns, "rgb_optical_frame", drives.noise("rgb", index), "rgb8")
+        image.encoding = "fancy12"
+        drive.add("/rgb/image", bags.IMAGE, image, stamp_ns)
+    path = drive.write(workplace.folder / "odd")
+    drives.rig().save(path / "rig.yaml")
+    assert workplace.run(bag=path) == 0
+    assert "problem in 2 sets: /rgb/image: encoding 'fancy12' is not supported" in capsys.readouterr().out
+    assert list(workplace.metrics()["problems"].values()) == [1, 2]  # the first set is of rgb alone
+    assert workplace.run("--drop", "nir", bag=path, out="nothing") == 2
+    assert "no set gave any depth; reasons: no image of the set can be used; /rgb/image: enc" in capsys.readouterr().err
+
+
 def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(workplace: Workplace) -> None:
     assert workplace.run("--write-bag") == 0
     with Bag(workplace.out / "bags" / "drive") as bag, Bag(workplace.bag) as before:

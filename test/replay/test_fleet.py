@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -251,17 +250,18 @@ def plain(long_drives: Path, options: EvaluateOptions, tmp_path_factory: pytest.
 
 
 def test_the_command_is_interrupted_and_goes_on_and_gives_the_metrics_of_one_process(
-    long_drives: Path, options: EvaluateOptions, plain: str, tmp_path: Path
+    long_drives: Path, options: EvaluateOptions, plain: str, tmp_path: Path, short_folder: Path
 ) -> None:
     arguments = command(long_drives, options, tmp_path, "--cluster", "local", "--workers", "2")
-    process = start(arguments)
+    process = start(arguments, TMPDIR=str(short_folder))
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob(f"{PIECES_FOLDER}/*.piece"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert not (tmp_path / "metrics.json").exists()
+    assert list(short_folder.glob("msdepth-*")) == [], "Ray's files are still there"
     finished = set(tmp_path.glob(f"{PIECES_FOLDER}/*.piece"))
     assert len(finished) >= 4
 
@@ -277,7 +277,14 @@ def test_the_command_is_interrupted_and_goes_on_and_gives_the_metrics_of_one_pro
 
 
 @pytest.fixture
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+def short_folder() -> Iterator[Path]:
+    """Pytest's own folders are too long for the name of a Unix socket."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def head(short_folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """A cluster that runs already: its address, and what one must know to join it."""
     ports = free_ports(2)
     environment = {
@@ -285,11 +292,10 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
-    folder = tempfile.mkdtemp(prefix="ray-")  # pytest's own folders are too long for the name of a Unix socket
     program = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
     options = {
         "node-ip-address": "127.0.0.1", "port": ports[0], "ray-client-server-port": ports[1], "num-cpus": 2,
-        "include-dashboard": "false", "object-store-memory": 100_000_000, "temp-dir": folder,
+        "include-dashboard": "false", "object-store-memory": 100_000_000, "temp-dir": short_folder,
     }  # fmt: skip
     process = subprocess.Popen(
         [*program, "start", "--head", "--block", "--disable-usage-stats"]
@@ -302,7 +308,6 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[s
     finally:
         process.terminate()
         process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def await_listener(port: int) -> None:

@@ -257,7 +257,7 @@ def ranking(values: Mapping[str, float | None], title: str) -> go.Figure:
     )
     styled(figure, 90 + 30 * len(known))
     figure.update_layout(hovermode="closest", bargap=0.3, margin={"t": 12})
-    figure.update_xaxes(title_text=title, range=[0, 1.15 * max((value for value, _ in known), default=1.0)])
+    figure.update_xaxes(title_text=title, range=[0, 1.25 * max((value for value, _ in known), default=1.0)])
     figure.update_yaxes(type="category", showgrid=False)
     return figure
 

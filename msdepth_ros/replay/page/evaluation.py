@@ -15,8 +15,8 @@ from msdepth_ros.replay.page.versus import verdict, versus
 from msdepth_ros.replay.pictures import FramePictures
 from msdepth_ros.replay.results import FrameRecord, Snapshot, Summary
 
-PICTURES_BYTES = 6_500_000
-"""For the frame browser; Plotly takes 5 MB, the worst and best moments one, the curves of many recordings one."""
+PICTURES_BYTES = 8_500_000
+"""Of the page's 15 MB Plotly takes 5, the curves of many recordings up to one."""
 _POINTS = 12000  # on the curves of all recordings and variants together
 _POINTS_EACH = (30, 1500)
 _DRIVES = 60  # recordings with a timeline of their own

@@ -20,7 +20,7 @@ class Gallery:
 
     Args:
         pictures: Any order and mixture, taken one at a time; a set that comes twice counts once.
-        budget_bytes: Most for the frames to browse; the worst and the best are beyond it, and few.
+        budget_bytes: Most for all of them together; the frames to browse are thinned until they fit.
     """
 
     def __init__(self, pictures: Iterable[Snapshot | FramePictures], budget_bytes: int) -> None:
@@ -34,7 +34,8 @@ class Gallery:
         known = [one for one in (candidate(frame.record) for frame in self._frames) if one is not None]
         self.worst, self.best = ([found[key] for key in keys] for keys in extremes(known))
         self.typical = _typical(known, found)
-        self.frames = _thinned(self._frames, budget_bytes)
+        always = [*self.worst, *self.best, *([self.typical] if self.typical else []), *self._frames[:1]]
+        self.frames = _thinned(self._frames, budget_bytes - sum(frame.size for frame in always))
         self.left_out = len(self._frames) - len(self.frames)
 
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jinja2
 import plotly.graph_objects as go
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from msdepth_ros.core.spectra import SPECTRA
@@ -68,12 +67,12 @@ class Plot(NamedTuple):
     Attributes:
         name: Unique on the page.
         label: What it shows, for those who do not see it.
-        json: The figure, ready to be embedded.
+        json: The figure, safe inside a script element.
     """
 
     name: str
     label: str
-    json: Markup
+    json: str
 
 
 class MomentView(NamedTuple):
@@ -93,14 +92,14 @@ def plot(name: str, label: str, figure: go.Figure) -> Plot:
     return Plot(name, label, _safe(figure.to_json()))
 
 
-def embedded(value: Any) -> Markup:
+def embedded(value: Any) -> str:
     """Plain values as JSON inside a script element."""
     return _safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
-def _safe(text: str) -> Markup:
+def _safe(text: str) -> str:
     """JSON that cannot end the script element around it."""
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def number(value: float | None, pattern: str) -> str:
@@ -134,7 +133,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     shared = {
-        "plotly_js": Markup(get_plotlyjs()),
+        "plotly_js": get_plotlyjs(),
         "scales": make_scales(),
         "spectra": SPECTRA,
         "colours": SPECTRUM_COLOURS,

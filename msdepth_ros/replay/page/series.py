@@ -89,11 +89,15 @@ class Series:
 
     def add(self, record: FrameRecord) -> None:
         """Takes the next set."""
-        if not self.buckets or self.buckets[-1].sets >= self._sets_per_bucket:
-            if len(self.buckets) >= self._limit:
-                self._halve()
+        if self._full() and len(self.buckets) >= self._limit:
+            self._halve()
+        if self._full():
             self.buckets.append(Bucket(record.stamp_ns, record.stamp_ns))
         self.buckets[-1].add(record)
+
+    def _full(self) -> bool:
+        """Whether the next set needs a new bucket."""
+        return not self.buckets or self.buckets[-1].sets >= self._sets_per_bucket
 
     def _halve(self) -> None:
         """Joins every two neighbours."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msdepth_ros.replay.page.render import Card, Cell, Table, TableRow, cells, number
@@ -25,7 +25,7 @@ LABELS = {
     "consistency": "Agreement of the spectra",
 }
 _SHARES = ("delta_1", "delta_2", "delta_3", "coverage", "consistency")
-_COLUMNS = ("abs_rel", "rmse", "delta_1", "ece", "confidence")
+_COLUMNS = ("abs_rel", "abs_rel_median_scaled", "rmse", "delta_1", "ece", "confidence")
 _NOTABLE = 1.25  # ratio of errors that is worth a sentence
 _ENOUGH = 0.02  # share of sets or pixels that a statement needs
 
@@ -183,22 +183,19 @@ def results_table(label: str, first: str, results: Mapping[str, Result], *, shar
         if len(known) > 1:
             best[name] = max(known) if higher_is_better(name) else min(known)
     total = sum(result["sets"] for result in results.values()) or 1
-    names = ("abs_rel", "delta_1", "ece") if shares else _COLUMNS
+    names: Sequence[str] = ("abs_rel", "delta_1", "ece") if shares else _COLUMNS
+    if not any(result["sets_with_truth"] for result in results.values()):
+        names = ("confidence",)
     rows = []
     for key, result in results.items():
-        marked = []
+        row = [Cell(key), Cell(str(result["sets"]))]
+        if shares:
+            row.append(Cell(f"{result['sets']} of {total} sets", percent=round(100 * result["sets"] / total, 1)))
         for name in names:
             value = value_of(result, name)
-            marked.append(Cell(shown(name, value), "best" if value is not None and value == best.get(name) else ""))
-        if shares:
-            meter = Cell(f"{result['sets']} of {total} sets", percent=round(100 * result["sets"] / total, 1))
-            rows.append(TableRow([Cell(key), Cell(str(result["sets"])), meter, *marked]))
-        else:
-            scaled = Cell(shown("abs_rel", value_of(result, "abs_rel_median_scaled")))
-            rows.append(TableRow([Cell(key), Cell(str(result["sets"])), marked[0], scaled, *marked[1:]]))
-    labels = [LABELS[name] for name in names]
-    between = ("Share", labels[0]) if shares else (labels[0], "median-scaled")
-    return Table(label, (first, "Sets", *between, *labels[1:]), rows)
+            row.append(Cell(shown(name, value), "best" if value is not None and value == best.get(name) else ""))
+        rows.append(TableRow(row))
+    return Table(label, (first, "Sets", *(("Share",) if shares else ()), *map(label_of, names)), rows)
 
 
 def metrics_table(result: Result) -> Table:

@@ -188,9 +188,11 @@ class Assessment:
         skews = nearest_skews_s(stamps, self._pipeline.settings.reference)
         seen = ", ".join(f"{spectrum} {1e3 * skew_s:+.0f} ms" for spectrum, skew_s in skews.items()) or "none"
         settings = self._pipeline.settings
-        advice = f"nearest stamps differ by: {seen}; raise sync.tolerance_s ({settings.sync_tolerance_s:g})"
+        advice = f"nearest stamps differ by: {seen}"
+        if any(abs(skew_s) > settings.sync_tolerance_s for skew_s in skews.values()):
+            advice += f"; synchronise the cameras, or raise sync.tolerance_s ({settings.sync_tolerance_s:g} s)"
         if settings.sync_policy != "spectral":
-            advice += f" or set sync.policy to spectral: {settings.sync_policy} needs images of all cameras"
+            advice += f"; sync.policy {settings.sync_policy} needs images of all cameras, spectral does not"
         return advice
 
 

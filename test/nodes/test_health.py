@@ -187,6 +187,22 @@ def test_a_skewed_camera_is_named(bench: Any, messages: SimpleNamespace) -> None
     assert "skewed" not in faults(bench, "rgb") + faults(bench, "nir")
 
 
+def test_a_stuck_stamp_makes_no_set_and_the_reason_is_given(rig: Rig) -> None:
+    rig.bench.node.set_parameters([Parameter("watchdog.silence_s", value=0.3)])
+    stamp_ns = rig.send()
+    rig.bench.spin(1.2)
+
+    def output() -> str:
+        for spectrum in ALL:
+            rig.bench.send(spectrum, stamp_ns)
+        rig.bench.spin(0.1)
+        return rig.bench.status("output").message
+
+    rig.bench.until(lambda: "no depth: images of rgb+nir+thermal come but make no set" in output())
+    assert "nearest stamps differ by: nir +0 ms, thermal +0 ms; " in output()
+    assert "images repeat a stamp: the driver is stuck" in output()
+
+
 def test_a_missing_publisher_and_an_incompatible_one_are_told_apart(bench: Any, messages: SimpleNamespace) -> None:
     bench.start(**{"qos_overrides./rgb/image.subscription.reliability": "reliable"})
     rgb, nir = bench.status("camera rgb"), bench.status("camera nir")

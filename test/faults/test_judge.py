@@ -10,8 +10,10 @@ from fault_bench.expectations import KILL, NAMED_AS, Bars, Trial, full, short
 from fault_bench.judge import (
     Depth,
     Episode,
+    Scored,
     Sightings,
     Words,
+    judge_accuracy,
     judge_clean,
     judge_latency,
     judge_restart,
@@ -122,6 +124,18 @@ def test_latency_is_compared_after_the_cameras_silence_is_known() -> None:
     seen.depths = [Depth(depth.arrival_ns + (15 * MS if depth.stamp_ns > BEGIN_MS * MS else 0), depth.stamp_ns)
                    for depth in seen.depths]  # fmt: skip
     assert not judge_latency(lost, (0, BEGIN_MS * MS), seen, Bars())[0]["passed"]
+
+
+def test_accuracy_is_compared_picture_by_picture_with_that_without_the_camera() -> None:
+    lost, black, later = Trial("drop", ("rgb",)), Trial("black", ("rgb",)), Episode(20_000 * MS, 0, 23_000 * MS)
+    without = [Scored((BEGIN_MS + 200 * number) * MS, number, 0.2 + 0.1 * number) for number in range(4)]
+    faulty = [Scored((20_000 + 200 * number) * MS, number, 0.21 + 0.1 * number) for number in range(2)]
+    episodes = {lost: EPISODE, black: later, Trial("black", ("nir",)): EPISODE}
+    (row,) = judge_accuracy(episodes, [*without, *faulty], Bars())
+    assert (row["fault"], row["camera"], row["passed"]) == ("accuracy: black", "rgb", True)
+    assert row["seen"] == {"abs_rel": 0.26, "without": 0.25, "pictures": 2}
+    worse = [one._replace(abs_rel=1.2 * one.abs_rel) for one in faulty]
+    assert not judge_accuracy(episodes, [*without, *worse], Bars())[0]["passed"]
 
 
 def test_a_restart_takes_until_the_first_depth() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -14,7 +15,16 @@ from typing import Any
 import rclpy
 
 from fault_bench.expectations import KILL, Bars, Trial
-from fault_bench.judge import Episode, judge_clean, judge_latency, judge_restart, judge_trial, row
+from fault_bench.judge import (
+    Episode,
+    Scored,
+    judge_accuracy,
+    judge_clean,
+    judge_latency,
+    judge_restart,
+    judge_trial,
+    row,
+)
 from fault_bench.watcher import Watcher
 from msdepth_ros.core.faults import KINDS as FAULT_KINDS
 from msdepth_ros.core.faults import FaultSpan
@@ -27,6 +37,7 @@ BAG = ROOT / "samples" / "city_drive"
 CLEAN_S = 1.2
 """So much of the sample drive is played again and again: then a wiper comes. No time of a plan is a multiple of it, or
 the picture after a fault would be the one before it."""
+PERIOD_S = 0.1
 PREFIX = "faulty"
 _PATIENCE_S = 30.0
 
@@ -41,6 +52,7 @@ class Plan:
         hold_s: each fault, seconds.
         after_s: watching after each fault, seconds.
         rate: speed of the drive, which has 10 images of each camera in a second.
+        accuracy: whether depth is scored against the truth, which costs a process more.
         bars: what must be reached.
     """
 
@@ -49,6 +61,7 @@ class Plan:
     hold_s: float = 3.1
     after_s: float = 2.0
     rate: float = 0.5
+    accuracy: bool = True
     bars: Bars = Bars()
 
 
@@ -62,7 +75,7 @@ class Bench:
     """
 
     def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
-        self._plan, self._say = plan, say
+        self._plan, self._folder, self._say = plan, folder, say
         environment = host_only_environment(1 + os.getpid() % 100)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
         environment["ROS_LOG_DIR"] = str(folder)
@@ -91,6 +104,7 @@ class Bench:
         for spectrum in SPECTRA:
             self._start_injector(spectrum)
         drive = [str(BAG), "--duration", str(CLEAN_S), "--loop", "--rate", str(self._plan.rate)]
+        scorer = self._start_scorer() if self._plan.accuracy else None
         self._children.start("player", "msdepth_ros.nodes.player", drive)
         self._until(lambda: self._watcher.listening() and self._watcher.calm(0), 60.0, "depth from all cameras")
         begin_ns = time.time_ns()
@@ -106,10 +120,32 @@ class Bench:
             self._report([made])
             if episode:
                 episodes[trial] = episode
-        latency = judge_latency(episodes, clean, self._watcher.seen, self._plan.bars)
-        restart = [self._restart(node)]
-        self._report([*latency, *restart])
-        return [*rows, *latency, *restart]
+        more = judge_latency(episodes, clean, self._watcher.seen, self._plan.bars)
+        if scorer is not None:
+            scorer.end(patience_s=60.0)
+            more += judge_accuracy(episodes, self._scored(), self._plan.bars)
+        more.append(self._restart(node))
+        self._report(more)
+        return [*rows, *more]
+
+    def _start_scorer(self) -> Child:
+        """The monitor of the demo, which scores each depth image."""
+        arguments = ["--out", str(self._folder), "--moments", "1"]
+        return self._children.start("monitor", "msdepth_ros.nodes.monitor", arguments)
+
+    def _scored(self) -> list[Scored]:
+        """What the monitor wrote, with the number of each picture in the part of the drive that is repeated."""
+        records = json.loads((self._folder / "monitor.json").read_text(encoding="utf-8"))["records"]
+        period_ns, first_ns = PERIOD_S / self._plan.rate * 1e9, min(record["stamp_ns"] for record in records)
+        return [
+            Scored(
+                record["stamp_ns"],
+                round((record["stamp_ns"] - first_ns) / period_ns) % round(CLEAN_S / PERIOD_S),
+                record["abs_rel"],
+            )
+            for record in records
+            if record["abs_rel"] is not None
+        ]
 
     def _report(self, rows: Sequence[dict[str, Any]]) -> None:
         for one in rows:

@@ -50,6 +50,7 @@ class Bars(NamedTuple):
         gap_s: the longest time between two depth images, seconds.
         frames: depth images after the fault's end until the camera is used again, that one included.
         latency_ratio: p50 without a camera to that of the clean run.
+        accuracy_ratio: AbsRel with a faulty camera to that without it.
         restart_s: from the start of a new node to its first depth, seconds.
         excused: words that are no false alarm.
     """
@@ -58,6 +59,7 @@ class Bars(NamedTuple):
     gap_s: float = 1.0
     frames: int = 3
     latency_ratio: float = 1.2
+    accuracy_ratio: float = 1.1
     restart_s: float = 3.0
     excused: frozenset[str] = frozenset()
 

@@ -156,6 +156,42 @@ def judge_latency(
     return rows
 
 
+class Scored(NamedTuple):
+    """One depth image and its error: its stamp; which picture of the drive it shows; AbsRel."""
+
+    stamp_ns: int
+    picture: int
+    abs_rel: float
+
+
+def judge_accuracy(
+    episodes: Mapping[Trial, Episode], scored: Sequence[Scored], bars: Bars
+) -> list[dict[str, Any]]:
+    """The verdicts on the error with a faulty camera, compared with the error without that camera.
+
+    Only pictures that were seen in both cases are compared, each as often as the others.
+    """
+    by_picture: dict[Trial, dict[int, float]] = {}
+    for trial, episode in episodes.items():
+        if len(trial.spectra) == 1:
+            during = [one for one in scored if episode.begin_ns <= one.stamp_ns < episode.end_stamp_ns]
+            by_picture[trial] = {
+                picture: statistics.fmean(one.abs_rel for one in during if one.picture == picture)
+                for picture in {one.picture for one in during}
+            }
+    rows = []
+    for trial, faulty in by_picture.items():
+        without = by_picture.get(Trial(LOST, trial.spectra), {})
+        both = sorted(faulty.keys() & without.keys())
+        if trial.kind == LOST or not both:
+            continue
+        mine, removed = (statistics.fmean(errors[picture] for picture in both) for errors in (faulty, without))
+        seen = {"abs_rel": round(mine, 4), "without": round(removed, 4), "pictures": len(both)}
+        passed = mine <= bars.accuracy_ratio * removed
+        rows.append(row(f"accuracy: {trial.kind}", trial.spectra[0], {"ratio": bars.accuracy_ratio}, seen, passed))
+    return rows
+
+
 def judge_restart(started_ns: int, sightings: Sightings, bars: Bars) -> dict[str, Any]:
     """The verdict on a node that was killed and started again."""
     first_ns = min((one.arrival_ns for one in sightings.depths if one.arrival_ns > started_ns), default=None)

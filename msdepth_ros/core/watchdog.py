@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from msdepth_ros.core.findings import Finding, S, verdict_of
+from msdepth_ros.core.findings import Finding, Level, S, verdict_of
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
 
 
@@ -15,7 +16,7 @@ class Cause(NamedTuple):
 
     Attributes:
         about: a camera, or the link of the chain that is broken.
-        kind: equal for equal reasons, whatever numbers the message has.
+        kind: equal for equal reasons, whatever numbers the message has; empty for a doubt, which comes and goes.
         message: what is wrong and what to do.
     """
 
@@ -57,7 +58,7 @@ def why_no_depth(chain: Chain, silence_s: float) -> list[Cause]:
         text = f"one set has been computed for {chain.busy_s:.1f} s; check model.providers and this computer's load"
         causes.append(Cause("inference", "busy", text))
     elif chain.alive and chain.failure:
-        causes.append(Cause("set", chain.failure, chain.failure))
+        causes.append(Cause("set", re.sub(r"[\d.]+", "#", chain.failure), chain.failure))
     elif chain.alive and chain.idle_s > silence_s:
         text = f"images of {spectra_key(chain.alive)} come but make no set; {chain.matching}"
         causes.append(Cause("synchronizer", "incomplete", text))
@@ -65,7 +66,8 @@ def why_no_depth(chain: Chain, silence_s: float) -> list[Cause]:
         causes.append(Cause("output", "soon", f"images of {spectra_key(chain.alive)} come, none is computed yet"))
     for spectrum, findings in chain.cameras.items():
         if findings:
-            kind = ",".join(sorted(finding.fault.value for finding in findings))
+            grave = {finding.fault.value for finding in findings if finding.level is not Level.WARN}
+            kind = ",".join(sorted(grave))
             causes.append(Cause(spectrum, kind, verdict_of(findings, "").message))
     return causes
 
@@ -81,13 +83,14 @@ def sentence(causes: Sequence[Cause]) -> str:
 
 @dataclass
 class Watchdog:
-    """Barks once when depth is wanted and does not come, and once more whenever the reason changes.
+    """Barks once when depth is wanted and does not come, and once more whenever the reason is a new one, in good time.
 
     Attributes:
         since_ns: Since when depth has been wanted without any, steady time; None while it is not wanted.
     """
 
     since_ns: int | None = None
+    _barked_ns: int = 0
     _said: set[tuple[tuple[str, str], ...]] = field(default_factory=set)
 
     def check(
@@ -111,11 +114,12 @@ class Watchdog:
         if last_ns is not None and last_ns > self.since_ns:
             self.since_ns = last_ns
             self._said.clear()
-        if now_ns - self.since_ns <= silence_s * S:
+        if now_ns - max(self.since_ns, self._barked_ns) <= silence_s * S:
             return None
         causes = why()
-        kinds = tuple((cause.about, cause.kind) for cause in causes)
+        kinds = tuple((cause.about, cause.kind) for cause in causes if cause.kind)
         if kinds in self._said:
             return None
         self._said.add(kinds)
+        self._barked_ns = now_ns
         return f"no depth for {(now_ns - self.since_ns) / S:.1f} s: {sentence(causes)}"

@@ -71,8 +71,7 @@ class Assessment:
             cameras=self._findings, alive=alive, failure=failure, busy_s=self._pipeline.busy_s,
             idle_s=min(statistics.age_s("formed"), time.monotonic() - self._begun_s), matching=self._why_no_set(),
         )  # fmt: skip
-        causes = why_no_depth(chain, self._silence_s())
-        return [*causes, Cause("clock", "no clock", self._clock_fault())] if self._clock_fault() else causes
+        return why_no_depth(chain, self._silence_s())
 
     def _matching(self) -> dict[str, Verdict]:
         """What became of each camera's images within the last second."""
@@ -170,11 +169,11 @@ class Assessment:
         verdict = statistics.look(lambda health, now: health.judge(now))
         if verdict.level is Level.ERROR:
             return Task(Level.ERROR, f"{verdict.message}: {sentence(self.causes())}", values)
-        if self._clock_fault():
-            return Task(Level.WARN, f"{verdict.message}; {self._clock_fault()}", values)
+        if self.clock_fault():
+            return Task(Level.WARN, f"{verdict.message}; {self.clock_fault()}", values)
         return Task(verdict.level, verdict.message, values)
 
-    def _clock_fault(self) -> str:
+    def clock_fault(self) -> str:
         """What to say where simulated time is asked for and nobody gives it."""
         if not self._node.get_parameter("use_sim_time").value or self._node.get_clock().now().nanoseconds:
             return ""

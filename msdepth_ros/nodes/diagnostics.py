@@ -44,7 +44,8 @@ class Diagnostics:
         self._state = _State("not configured")
         self._watchdog = Watchdog()
         self._levels: dict[str, Level] = {}
-        self._published_s = 0.0
+        self._published_s = self._activated_s = 0.0
+        self._clock_told = False
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(_LOOK_EVERY_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -55,6 +56,7 @@ class Diagnostics:
     def activated(self, pipeline: Pipeline) -> None:
         """The node subscribes."""
         self._assessment = Assessment(self._node, pipeline, self._silence_s)
+        self._activated_s, self._clock_told = time.monotonic(), False
         self._state = _State("inactive")
 
     def deactivated(self) -> None:
@@ -97,6 +99,10 @@ class Diagnostics:
         )
         if line:
             self._node.get_logger().warning(line)
+        fault = assessment.clock_fault() if assessment else ""
+        if fault and time.monotonic() - self._activated_s > self._silence_s() and not self._clock_told:
+            self._clock_told = True
+            self._node.get_logger().warning(fault)
 
     def _why_not_working(self) -> list[Cause]:
         text = f"the node is not active, {self._state.idle_reason}; put it right and configure the node again"

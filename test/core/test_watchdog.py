@@ -72,3 +72,27 @@ def test_it_is_quiet_while_nobody_wants_depth() -> None:
     assert dog.wait(60, wanted=False) == []
     assert dog.wait(2.0) == []
     assert len(dog.wait(2.0)) == 1
+
+
+def test_a_doubt_that_comes_and_goes_is_no_new_reason() -> None:
+    dog = Dog()
+    doubt = Finding(Fault.JUMPING, Level.WARN, "stamps jumped")
+    lines = []
+    for number in range(10):
+        dog.causes = why_no_depth(Chain({"rgb": [SILENT, doubt] if number % 2 else [SILENT]}), 2.0)
+        lines += dog.wait(3)
+    assert len(lines) == 1
+
+
+def test_reasons_that_differ_in_numbers_only_are_the_same_and_new_ones_wait_their_turn() -> None:
+    dog = Dog()
+    lines = []
+    for number in range(100):
+        chain = Chain({}, alive=("rgb",), failure=f"{number} values of depth_m are not finite")
+        dog.causes = why_no_depth(chain, 2.0)
+        lines += dog.wait(0.1)
+    assert lines == ["no depth for 2.1 s: 21 values of depth_m are not finite"]
+    for letter in "abcdefghij":
+        dog.causes = [Cause("set", letter, letter)]
+        lines += dog.wait(1.0)
+    assert 4 <= len(lines) <= 6

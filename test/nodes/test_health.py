@@ -241,7 +241,9 @@ def test_a_change_of_level_is_published_at_once(rig: Rig) -> None:
 
 
 def test_missing_simulated_time_is_told_and_depth_goes_on(bench: Any, messages: SimpleNamespace) -> None:
-    bench.start(use_sim_time=True)
+    bench.start(use_sim_time=True, watchdog__silence_s=0.2)
+    lines: list[str] = []
+    bench.peer.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), 100)
     bench.listen("depth/image")
     bench.connect(*ALL)
     rig = Rig(bench, messages)
@@ -251,3 +253,4 @@ def test_missing_simulated_time_is_told_and_depth_goes_on(bench: Any, messages: 
     assert status.level == WARN
     assert "use_sim_time is set but nothing comes on /clock" in status.message
     assert "latency_ms_p50" not in status.values
+    bench.until(lambda: any("nothing comes on /clock" in line for line in lines))

@@ -114,8 +114,10 @@ class Bench:
         self._report(rows)
         episodes = {}
         for trial in self._plan.trials:
-            node.check()
             episode, made = self._try(trial)
+            if not node.running:
+                episode, made = None, row(made["fault"], made["camera"], {}, {"error": node.reason()}, False)
+                node = self._start_node(f"node_after_{len(rows)}")
             rows.append(made)
             self._report([made])
             if episode:
@@ -123,6 +125,7 @@ class Bench:
         more = judge_latency(episodes, clean, self._watcher.seen, self._plan.bars)
         if scorer is not None:
             scorer.end(patience_s=60.0)
+            scorer.check(may_end=True)
             more += judge_accuracy(episodes, self._scored(), self._plan.bars)
         more.append(self._restart(node))
         self._report(more)

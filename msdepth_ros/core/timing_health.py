@@ -63,9 +63,10 @@ class Timing:
         recent = [arrival for arrival in self._arrivals_ns if now_ns - arrival <= RATE_SPAN_NS]
         if len(recent) < 3:
             recent = [arrival for arrival in list(self._arrivals_ns)[-3:] if now_ns - arrival <= 5 * RATE_SPAN_NS]
-        if len(recent) < 2 or recent[-1] == recent[0]:
-            return 0.0
-        return (len(recent) - 1) * S / (recent[-1] - recent[0])
+        span_ns = recent[-1] - recent[0] if recent else 0
+        if self._since_ns is not None and now_ns - self._since_ns < RATE_SPAN_NS:
+            span_ns = now_ns - self._since_ns  # images that waited come in a burst at first
+        return (len(recent) - 1) * S / span_ns if len(recent) >= 2 and span_ns > 0 else 0.0
 
     def offset_ns(self, now_ns: int) -> int | None:
         """Returns by how much the stamps are ahead of the steady clock, judged by the least delayed of the last.

@@ -39,6 +39,13 @@ def test_rate_is_that_of_the_last_second(hz: int) -> None:
     assert driver.timing.rate_hz(driver.now_ns + 60 * S) == 0.0
 
 
+def test_a_burst_after_silence_is_not_a_rate() -> None:
+    timing = Timing()
+    for number in range(4):
+        timing.accept(EPOCH_NS + number * S // 10, number * 1_000_000, LIMITS)
+    assert timing.rate_hz(S // 2) == pytest.approx(6)
+
+
 def test_nothing_is_known_before_the_first_image() -> None:
     assert (Timing().rate_hz(0), Timing().age_s(0), Timing().offset_ns(0)) == (0.0, float("inf"), None)
     assert Timing().findings(0, LIMITS) == []

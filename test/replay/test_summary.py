@@ -154,7 +154,8 @@ def test_comparison_knows_which_way_is_better() -> None:
         ).changes
     }
     assert {name: change.verdict for name, change in changes.items() if change.verdict != "same"} == {
-        "abs_rel": "worse", "delta_1": "better", "delta_2_median_scaled": "worse", "rmse": "better", "coverage": "worse",
+        "abs_rel": "worse", "delta_1": "better", "delta_2_median_scaled": "worse", "rmse": "better",
+        "coverage": "worse",
     }  # fmt: skip
     assert changes["silog"].verdict == "same"
     assert (changes["abs_rel"].before, changes["abs_rel"].after) == (0.5, 0.6)

@@ -10,6 +10,7 @@ import signal
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType, TracebackType
@@ -26,7 +27,7 @@ _RETRIES = 3
 """How often the work of a lost worker starts again; what kills four workers will kill the next."""
 _REMOVALS = 20
 _ATTEMPTS = 3
-_CONNECTION_ERRORS = (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError)
+_TOO_SLOW = "timed out during startup"
 
 
 class Done(NamedTuple):
@@ -83,11 +84,12 @@ class RayWorkers:
             on_sigterm = signal.getsignal(signal.SIGTERM)
             try:
                 if local:
-                    _start(ray, cpus, folder)
+                    _patiently(ray, functools.partial(_start, ray, cpus, folder))
                 else:
-                    _join(ray, self._address)
-                    cpus = self._workers or int(ray.cluster_resources().get("CPU", 1))
-            except (*_CONNECTION_ERRORS, ray.exceptions.RayError) as error:
+                    _patiently(ray, functools.partial(_join, ray, self._address))
+                    there = int(ray.cluster_resources().get("CPU", 1))
+                    cpus = min(self._workers or there, there)
+            except Exception as error:  # Ray raises whatever it likes; nothing of ours runs in this block
                 raise MsdepthError(f"cluster {self._address}: {_line(error)}; {_ADVICE[local]}") from error
             _end_on_sigterm(stack, on_sigterm)
             # Twice as many as can run, so that no worker waits for the next one and a cluster knows what is to come.
@@ -233,14 +235,22 @@ def _end_on_sigterm(stack: ExitStack, before: Any) -> None:
 
 
 def _join(ray: Any, address: str) -> None:
-    """Joins a cluster that runs; once more if it took too long to let this one in, as a busy one does."""
+    """Joins a cluster that runs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is in the error, too
+        ray.init(address, log_to_driver=False, logging_level="error")
+
+
+def _patiently(ray: Any, begin: Callable[[], None]) -> None:
+    """Starts or joins, again where Ray's own patience was too short for a busy machine."""
     for attempt in range(_ATTEMPTS):
         try:
-            ray.init(address, log_to_driver=False, logging_level="error")
+            begin()
             return
-        except ConnectionAbortedError:
+        except Exception as error:  # Ray raises plain Exception, too
             ray.shutdown()
-            if attempt == _ATTEMPTS - 1:
+            slow = isinstance(error, ConnectionAbortedError) or _TOO_SLOW in str(error)
+            if not slow or attempt == _ATTEMPTS - 1:
                 raise
 
 

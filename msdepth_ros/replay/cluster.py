@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
@@ -118,7 +118,8 @@ class RayWorkers:
             function: Must give the same result if it runs again: the work of a lost worker is repeated.
             arguments: For the function.
         """
-        self._pending[self._remote.remote(function, *arguments)] = key
+        with self._reached():
+            self._pending[self._remote.remote(function, *arguments)] = key
 
     def next_done(self) -> Done:
         """Wait for the end of some piece of work.
@@ -127,31 +128,37 @@ class RayWorkers:
             MsdepthError: The cluster is lost.
         """
         exceptions = self._ray.exceptions
-        try:
+        with self._reached():
             (ready,), _ = self._ray.wait(list(self._pending), num_returns=1)
-            key = self._pending.pop(ready)
-            value, error = self._ray.get(ready)
-        except exceptions.RayTaskError as failure:  # not an MsdepthError, which `_guarded` returns
-            return Done(key, None, f"unexpected {type(failure.cause).__name__}: {_line(failure.cause)}")
-        except exceptions.RaySystemError as failure:
-            raise self._lost(failure) from failure
-        except exceptions.RayError as failure:
-            return Done(key, None, f"its worker was lost {_RETRIES + 1} times: {_line(failure)}")
-        except ConnectionError as failure:
-            raise self._lost(failure) from failure
+        key = self._pending.pop(ready)
+        with self._reached():
+            try:
+                value, error = self._ray.get(ready)
+            except exceptions.RayTaskError as failure:  # not an MsdepthError, which `_guarded` returns
+                return Done(key, None, f"unexpected {type(failure.cause).__name__}: {_line(failure.cause)}")
+            except exceptions.RaySystemError:
+                raise
+            except exceptions.RayError as failure:
+                return Done(key, None, f"its worker was lost {_RETRIES + 1} times: {_line(failure)}")
         return Done(key, value, error)
 
     def cancel(self) -> None:
         """Forget all work that is not finished."""
-        for reference in self._pending:
-            self._ray.cancel(reference, force=True)
+        with suppress(Exception):  # whatever goes wrong, nobody waits for it
+            for reference in self._pending:
+                self._ray.cancel(reference, force=True)
         self._pending.clear()
 
-    def _lost(self, error: Exception) -> MsdepthError:
-        """What to say when the whole cluster has gone."""
-        return MsdepthError(
-            f"cluster {self._address} is lost: {_line(error)}; the same command again goes on where this one stopped"
-        )
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Asks something of the cluster; whatever Ray raises then means that it has gone."""
+        try:
+            yield
+        except Exception as error:
+            self._pending.clear()
+            raise MsdepthError(
+                f"cluster {self._address} is lost: {_line(error)}; the same command again goes on where it stopped"
+            ) from error
 
 
 _ADVICE = {
@@ -172,7 +179,8 @@ def _guarded(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
 @contextmanager
 def _environment(*, local: bool) -> Iterator[None]:
     """Sets the environment under which Ray is imported and started, and sets it back."""
-    settings = {"RAY_USAGE_STATS_ENABLED": "0"}
+    # Without the second one, a call after the cluster is lost would start another one behind our back.
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0"}
     if local:
         # The first one is what keeps Ray on loopback, on Linux too: without, it takes the address of the network.
         settings |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}

@@ -82,6 +82,8 @@ def open_files(files: Sequence[Path], stack: ExitStack) -> list[Storage]:
         if storage.damage and file != files[-1]:
             raise MsdepthError(f"{storage.damage}, but it is not the last file; copy it again, or try `mcap recover`")
         opened.append(storage)
+    if opened and opened[-1].damage and not any(len(storage.index) for storage in opened):
+        raise MsdepthError(f"{opened[-1].damage}, before the first whole message; record it again")
     return opened
 
 

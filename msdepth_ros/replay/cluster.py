@@ -10,8 +10,9 @@ import signal
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ _RETRIES = 3
 """How often the work of a lost worker starts again; what kills four workers will kill the next."""
 _REMOVALS = 20
 _ATTEMPTS = 3
-_CONNECTION_ERRORS = (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError)
+_TOO_SLOW = "timed out during startup"
 
 
 class Done(NamedTuple):
@@ -83,11 +84,12 @@ class RayWorkers:
             on_sigterm = signal.getsignal(signal.SIGTERM)
             try:
                 if local:
-                    _start(ray, cpus, folder)
+                    _patiently(ray, functools.partial(_start, ray, cpus, folder))
                 else:
-                    _join(ray, self._address)
-                    cpus = self._workers or int(ray.cluster_resources().get("CPU", 1))
-            except (*_CONNECTION_ERRORS, ray.exceptions.RayError) as error:
+                    _patiently(ray, functools.partial(_join, ray, self._address))
+                    there = int(ray.cluster_resources().get("CPU", 1))
+                    cpus = min(self._workers or there, there)
+            except Exception as error:  # Ray raises whatever it likes; nothing of ours runs in this block
                 raise MsdepthError(f"cluster {self._address}: {_line(error)}; {_ADVICE[local]}") from error
             _end_on_sigterm(stack, on_sigterm)
             # Twice as many as can run, so that no worker waits for the next one and a cluster knows what is to come.
@@ -116,7 +118,8 @@ class RayWorkers:
             function: Must give the same result if it runs again: the work of a lost worker is repeated.
             arguments: For the function.
         """
-        self._pending[self._remote.remote(function, *arguments)] = key
+        with self._reached():
+            self._pending[self._remote.remote(function, *arguments)] = key
 
     def next_done(self) -> Done:
         """Wait for the end of some piece of work.
@@ -125,31 +128,37 @@ class RayWorkers:
             MsdepthError: The cluster is lost.
         """
         exceptions = self._ray.exceptions
-        try:
+        with self._reached():
             (ready,), _ = self._ray.wait(list(self._pending), num_returns=1)
-            key = self._pending.pop(ready)
-            value, error = self._ray.get(ready)
-        except exceptions.RayTaskError as failure:  # not an MsdepthError, which `_guarded` returns
-            return Done(key, None, f"unexpected {type(failure.cause).__name__}: {_line(failure.cause)}")
-        except exceptions.RaySystemError as failure:
-            raise self._lost(failure) from failure
-        except exceptions.RayError as failure:
-            return Done(key, None, f"its worker was lost {_RETRIES + 1} times: {_line(failure)}")
-        except ConnectionError as failure:
-            raise self._lost(failure) from failure
+        key = self._pending.pop(ready)
+        with self._reached():
+            try:
+                value, error = self._ray.get(ready)
+            except exceptions.RayTaskError as failure:  # not an MsdepthError, which `_guarded` returns
+                return Done(key, None, f"unexpected {type(failure.cause).__name__}: {_line(failure.cause)}")
+            except exceptions.RaySystemError:
+                raise
+            except exceptions.RayError as failure:
+                return Done(key, None, f"its worker was lost {_RETRIES + 1} times: {_line(failure)}")
         return Done(key, value, error)
 
     def cancel(self) -> None:
         """Forget all work that is not finished."""
-        for reference in self._pending:
-            self._ray.cancel(reference, force=True)
+        with suppress(Exception):  # whatever goes wrong, nobody waits for it
+            for reference in self._pending:
+                self._ray.cancel(reference, force=True)
         self._pending.clear()
 
-    def _lost(self, error: Exception) -> MsdepthError:
-        """What to say when the whole cluster has gone."""
-        return MsdepthError(
-            f"cluster {self._address} is lost: {_line(error)}; the same command again goes on where this one stopped"
-        )
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Asks something of the cluster; whatever Ray raises then means that it has gone."""
+        try:
+            yield
+        except Exception as error:
+            self._pending.clear()
+            raise MsdepthError(
+                f"cluster {self._address} is lost: {_line(error)}; the same command again goes on where it stopped"
+            ) from error
 
 
 _ADVICE = {
@@ -170,7 +179,8 @@ def _guarded(function: Callable[..., Any], *arguments: Any) -> tuple[Any, str]:
 @contextmanager
 def _environment(*, local: bool) -> Iterator[None]:
     """Sets the environment under which Ray is imported and started, and sets it back."""
-    settings = {"RAY_USAGE_STATS_ENABLED": "0"}
+    # Without the second one, a call after the cluster is lost would start another one behind our back.
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0"}
     if local:
         # The first one is what keeps Ray on loopback, on Linux too: without, it takes the address of the network.
         settings |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -233,14 +243,22 @@ def _end_on_sigterm(stack: ExitStack, before: Any) -> None:
 
 
 def _join(ray: Any, address: str) -> None:
-    """Joins a cluster that runs; once more if it took too long to let this one in, as a busy one does."""
+    """Joins a cluster that runs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is in the error, too
+        ray.init(address, log_to_driver=False, logging_level="error")
+
+
+def _patiently(ray: Any, begin: Callable[[], None]) -> None:
+    """Starts or joins, again where Ray's own patience was too short for a busy machine."""
     for attempt in range(_ATTEMPTS):
         try:
-            ray.init(address, log_to_driver=False, logging_level="error")
+            begin()
             return
-        except ConnectionAbortedError:
+        except Exception as error:  # Ray raises plain Exception, too
             ray.shutdown()
-            if attempt == _ATTEMPTS - 1:
+            slow = isinstance(error, ConnectionAbortedError) or _TOO_SLOW in str(error)
+            if not slow or attempt == _ATTEMPTS - 1:
                 raise
 
 

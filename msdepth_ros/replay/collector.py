@@ -12,6 +12,7 @@ from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.replay.bag import Payload
 from msdepth_ros.replay.results import MessageRef, Plan, SetPlan
 
+_GAP_NS = 1_000_000_000
 Key = tuple[str, int, int]
 """Topic, time of recording, and which of the messages with the same time."""
 
@@ -46,6 +47,7 @@ class Collector:
         last = np.concatenate([np.maximum.accumulate(span[1]) for span in spans] or [np.zeros(0, np.int64)])
         self._offsets = np.cumsum([0, *(len(plan) for plan in plans)])
         self._first, self._last = first, last
+        self._needed = np.concatenate([span[1] for span in spans] or [np.zeros(0, np.int64)])
         self._to_open = np.argsort(first, kind="stable")
         self._to_leave = np.lexsort((np.arange(len(last)), last))
         self._opened = self._left = 0
@@ -53,8 +55,6 @@ class Collector:
         self._uses: Counter[Key] = Counter()
         self._payloads: dict[Key, Payload] = {}
         self._same_time: dict[str, tuple[int, int]] = {}
-        self.start_ns = int(first.min()) if len(first) else 0
-        self.stop_ns = int(last.max()) + 1 if len(last) else 0
         self.count = len(first)
 
     @property
@@ -62,11 +62,22 @@ class Collector:
         """Every topic that some set needs."""
         return list(dict.fromkeys(topic for plan in self._plans for topic in _needed_topics(plan)))
 
+    def windows_ns(self) -> list[tuple[int, int]]:
+        """Parts of the recording to read: first time, and the first one not to read; long gaps are left out."""
+        windows: list[tuple[int, int]] = []
+        for place in self._to_open:
+            begin_ns, end_ns = int(self._first[place]), int(self._needed[place]) + 1
+            if windows and begin_ns - windows[-1][1] <= _GAP_NS:
+                windows[-1] = (windows[-1][0], max(end_ns, windows[-1][1]))
+            else:
+                windows.append((begin_ns, end_ns))
+        return windows
+
     def offer(self, payload: Payload) -> Iterator[Gathered]:
         """Takes the next message of the recording; gives the sets that are complete now.
 
         Args:
-            payload: Give all messages of `topics` from `start_ns` on, in order of recording.
+            payload: Give all messages of `topics` in `windows_ns`, in order of recording.
         """
         while self._opened < self.count and self._first[self._to_open[self._opened]] <= payload.log_ns:
             self._open_next()

@@ -22,7 +22,7 @@ from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.synchronizer import FrameSet, SpectralSynchronizer
 from msdepth_ros.replay.bag import Bag, Payload
-from msdepth_ros.replay.calibration import load_calibration
+from msdepth_ros.replay.calibration import RIG_BESIDE_BAG, load_calibration
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.recorder import payload_stamp_ns
 from msdepth_ros.replay.results import MessageRef, Plan, SetPlan
@@ -97,7 +97,7 @@ def plan_bag(path: Path, name: str, options: EvaluateOptions) -> BagPlan:
         calibration = load_calibration(bag, sources, options.settings.reference, options.rig_file())
     notes = [f"{name}: {remark}" for remark in remarks]
     if calibration.beside:
-        notes.append(f"{name}: calibration from {calibration.origin}, since there are no transforms on /tf_static")
+        notes.append(f"{name}: calibration from {RIG_BESIDE_BAG} beside the recording, which has no /tf_static")
     notes += [f"{name}: camera_info on {topic} changes while it records; the first one is used" for topic in changes]
     missing = [spectrum for spectrum in options.spectra if spectrum not in sources.cameras]
     notes += [f"{name}: no images of {spectrum}" for spectrum in missing]

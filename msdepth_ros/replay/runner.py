@@ -229,11 +229,10 @@ def run(
 
 def _jobs(scene: Scene, collector: Collector) -> Iterator[Job]:
     """Reads and decodes."""
-    if not collector.count:
-        return
-    for payload in scene.bag.payloads(collector.topics, start_ns=collector.start_ns, stop_ns=collector.stop_ns):
-        for gathered in collector.offer(payload):
-            yield scene.decode(gathered)
+    for start_ns, stop_ns in collector.windows_ns():
+        for payload in scene.bag.payloads(collector.topics, start_ns=start_ns, stop_ns=stop_ns):
+            for gathered in collector.offer(payload):
+                yield scene.decode(gathered)
     for gathered in collector.rest():
         yield scene.decode(gathered)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from msdepth_ros.replay.results import BAND_EDGES_M, BIN_COUNT, SCORES
-from msdepth_ros.replay.scoring import agreement, image_health, score
+from msdepth_ros.replay.scoring import AUSE_SAMPLES, agreement, image_health, score
 
 
 def scene(seed: int, size: tuple[int, int] = (24, 40)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -86,6 +86,19 @@ def test_every_metric_equals_the_reference(seed: int) -> None:
     assert list(values["scores"]) == list(SCORES)
     for name in SCORES:
         assert values["scores"][name] == pytest.approx(expected[name], rel=1e-6, abs=1e-9), name
+
+
+def test_ause_of_a_large_image_is_that_of_every_so_manyth_pixel() -> None:
+    generator = np.random.default_rng(5)
+    truth = generator.uniform(2, 70, (150, 120)).astype(np.float32)
+    depth = (truth * generator.uniform(0.7, 1.4, truth.shape)).astype(np.float32)
+    confidence = generator.random(truth.shape).astype(np.float32)
+    step = -(-truth.size // AUSE_SAMPLES)
+    errors = np.abs(np.clip(depth, 0.001, 80).astype(np.float64) - truth) / truth
+    doubts = 1.0 - confidence.astype(np.float64)
+    expected = sparsification_area(errors.ravel()[::step].tolist(), doubts.ravel()[::step].tolist())
+    assert step == 3
+    assert score(depth, confidence, truth)["scores"]["ause"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_bands_and_bins_hold_every_scored_pixel_where_it_belongs() -> None:

@@ -149,10 +149,13 @@ def shifted(**scores: float) -> Summary:
 def test_comparison_knows_which_way_is_better() -> None:
     changes = {
         change.metric: change
-        for change in compare("old", shifted(), shifted(abs_rel=0.6, delta_1=0.6, rmse=0.4, coverage=0.4)).changes
+        for change in compare(
+            "old", shifted(), shifted(abs_rel=0.6, delta_1=0.6, delta_2_median_scaled=0.4, rmse=0.4, coverage=0.4)
+        ).changes
     }
     assert {name: change.verdict for name, change in changes.items() if change.verdict != "same"} == {
-        "abs_rel": "worse", "delta_1": "better", "rmse": "better", "coverage": "worse",
+        "abs_rel": "worse", "delta_1": "better", "delta_2_median_scaled": "worse", "rmse": "better",
+        "coverage": "worse",
     }  # fmt: skip
     assert changes["silog"].verdict == "same"
     assert (changes["abs_rel"].before, changes["abs_rel"].after) == (0.5, 0.6)

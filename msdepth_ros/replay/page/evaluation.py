@@ -136,6 +136,8 @@ def _overview(document: Mapping[str, Any], variant: str) -> dict[str, Any]:
         "ause": texts.shown("ause", texts.value_of(result, "ause")),
         "settings": texts.settings(document),
         "notes": document["notes"],
+        "problems": document["problems"],
+        "workers": timings.get("workers") or 1,
     }
 
 

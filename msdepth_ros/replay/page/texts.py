@@ -27,6 +27,7 @@ LABELS = {
 _SHARES = ("delta_1", "delta_2", "delta_3", "coverage", "consistency")
 _COLUMNS = ("abs_rel", "abs_rel_median_scaled", "rmse", "delta_1", "ece", "confidence")
 _NOTABLE = 1.25  # ratio of errors that is worth a sentence
+_PROBLEMS = 3  # told in the overview
 _ENOUGH = 0.02  # share of sets or pixels that a statement needs
 
 
@@ -114,6 +115,10 @@ def findings(document: Mapping[str, Any], variant: str) -> list[str]:
     without = result["sets"] - result["sets_with_depth"]
     if without:
         found.append(f"{without} of {sets} sets gave no depth.")
+    problems = sorted(document["problems"].items(), key=lambda item: (-item[1], item[0]))
+    found += [f"{text} ({count} {'set' if count == 1 else 'sets'})." for text, count in problems[:_PROBLEMS]]
+    if len(problems) > _PROBLEMS:
+        found.append(f"{len(problems) - _PROBLEMS} more kinds of problems: see About.")
     return found
 
 

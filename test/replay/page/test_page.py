@@ -178,6 +178,16 @@ def test_a_comparison_says_what_got_worse_and_what_failed() -> None:
     assert "▲ better" in better and "beyond the limit" not in better
 
 
+def test_problems_are_told_with_their_counts() -> None:
+    records = drive(3)
+    found = summary(records)
+    found.document["problems"].update({f"/rgb/image: reason {n}": n for n in range(1, 6)})  # type: ignore[attr-defined]
+    page = render_page(found, records, [])
+    assert "<li>/rgb/image: reason 5 (5 sets).</li>" in page
+    assert "2 more kinds of problems: see About." in page
+    assert "<li>/rgb/image: reason 1 (1 set)</li>" in page
+
+
 def test_recordings_are_told_apart_and_failed_ones_named() -> None:
     records = [one for bag in ("a", "b") for one in drive(5, bag=bag)]
     both = summary(records)

@@ -160,3 +160,22 @@ def test_a_small_file_that_claims_to_be_huge_is_not_decoded(start: Any, messages
     assert victim.rejected == 1
     assert "6000 x 6000, its camera_info" in victim.reason
     assert rss_bytes() - before < 20_000_000
+
+
+def test_bytes_that_are_no_message_are_dropped_before_the_node(start: Any, bench: Any, messages: Any) -> None:
+    from rclpy.serialization import serialize_message
+    from sensor_msgs.msg import Image
+
+    victim = Victim(start(), "nir")
+    bench.connect("nir")
+    good = bytes(serialize_message(messages.image("nir", 1)))
+    size = len(messages.image("nir", 1).data)
+    endless = good.replace(size.to_bytes(4, "little"), (2**32 - 1).to_bytes(4, "little"))
+    assert endless != good
+    publisher = bench.publisher(Image, "/nir/image")
+    for payload in (endless, b"", good[:4], good[:40], np.random.default_rng(6).bytes(5000)):
+        publisher.publish(payload)
+        bench.spin(0.1)
+    bench.send("nir", 2)
+    bench.until(lambda: victim.counted == 1)
+    assert victim.rejected == 0

@@ -14,6 +14,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdept
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from msdepth_ros.core.images import decode_image
 from msdepth_ros.nodes.messages import stamp_to_ns
@@ -23,6 +24,7 @@ PERIOD_NS = 100_000_000
 ALL = ("rgb", "nir", "thermal")
 CONFIDENCES = tuple(f"confidence/{spectrum}" for spectrum in ALL)
 ERROR, WARN = b"\x02", b"\x01"
+LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # as the log is published
 
 
 class Rig:
@@ -77,7 +79,7 @@ class Rig:
 @pytest.fixture
 def rig(bench: Any, messages: SimpleNamespace) -> Rig:
     """The node with three sound cameras that it knows."""
-    bench.start()
+    bench.start(health__silent_after_s=60.0)  # these tests send as fast as a busy machine answers
     bench.listen("depth/image", *CONFIDENCES)
     bench.connect(*ALL)
     made = Rig(bench, messages)
@@ -141,7 +143,7 @@ def test_leaving_out_can_be_switched_off_while_it_runs(rig: Rig) -> None:
 def test_without_any_usable_picture_there_is_no_depth_and_the_reason_is_given(rig: Rig) -> None:
     rig.bench.node.set_parameters([Parameter("watchdog.silence_s", value=0.5)])
     lines: list[str] = []
-    rig.bench.peer.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), 100)
+    rig.bench.peer.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), LATCHED)
     before = len(rig.bench.received["depth/image"])
 
     def told() -> list[str]:
@@ -243,7 +245,7 @@ def test_a_change_of_level_is_published_at_once(rig: Rig) -> None:
 def test_missing_simulated_time_is_told_and_depth_goes_on(bench: Any, messages: SimpleNamespace) -> None:
     bench.start(use_sim_time=True, watchdog__silence_s=0.2)
     lines: list[str] = []
-    bench.peer.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), 100)
+    bench.peer.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), LATCHED)
     bench.listen("depth/image")
     bench.connect(*ALL)
     rig = Rig(bench, messages)

@@ -171,7 +171,7 @@ def _time_note(shown: Sequence[tuple[str, Series]], bags: int) -> str:
     point = "Each point is one set." if most == 1 else f"Each point is the mean of up to {most} sets in a row."
     if len(shown) < bags:
         point += f" Shown are the first {len(shown)} of {bags} recordings; frames.parquet has all."
-    return f"{point} Drag to enlarge, double-click to see everything again."
+    return f"{point} Drag to enlarge, double-click to see everything again, click a point for the nearest pictures."
 
 
 def _pictures(gallery: Gallery, starts_ns: Mapping[str, int], scored: bool) -> dict[str, Any]:

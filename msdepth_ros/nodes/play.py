@@ -110,6 +110,7 @@ def _play(
         else:
             player.settle()
         player.play(ahead, schedule)
+        player.drain()
 
 
 class _Ticker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from msdepth_ros.core.errors import MsdepthError
@@ -60,7 +60,7 @@ def _described(msgtype: str, definition: str, definition_format: str) -> Typesto
     store.register(described)
     try:
         store.generate_msgdef(msgtype, ros_version=2)  # visits every type that it is made of
-    except KeyError:
+    except (TypesysError, KeyError):
         store = get_typestore(Stores.EMPTY)
         store.register({**ros2_typestore().fielddefs, **described})
         store.generate_msgdef(msgtype, ros_version=2)

@@ -156,21 +156,16 @@ class Series:
 
 
 class Latencies:
-    """The latency of every set of a variant: eight bytes each.
+    """The latency of every set: eight bytes each."""
 
-    Args:
-        variant: The cameras.
-    """
-
-    def __init__(self, variant: str) -> None:
+    def __init__(self) -> None:
         """Starts empty."""
         self.values_ms = array("d")
-        self._variant = variant
 
     def watch(self, records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
         """Gives records on as they come."""
         for record in records:
-            if record.variant == self._variant and record.timings:
+            if record.timings:
                 self.values_ms.append(record.timings.latency_ms)
             yield record
 

@@ -45,6 +45,19 @@ def shown(name: str, value: float | None) -> str:
     return number(value, ".2f" if base in ("rmse", "sq_rel", "silog", "confidence") else ".3f")
 
 
+def duration(seconds: float) -> str:
+    """A length of time for people.
+
+    >>> duration(9.93), duration(3899.9)
+    ('9.9 s', '1 h 5 min 0 s')
+    """
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours} h " if hours else "") + f"{minutes} min {rest} s"
+
+
 def label_of(name: str) -> str:
     """What a metric is called."""
     base = name.removesuffix("_median_scaled")

@@ -28,7 +28,7 @@ _SHARES = ("delta_1", "delta_2", "delta_3", "coverage", "consistency")
 _COLUMNS = ("abs_rel", "abs_rel_median_scaled", "rmse", "delta_1", "ece", "confidence")
 _NOTABLE = 1.25  # ratio of errors that is worth a sentence
 _PROBLEMS = 3  # told in the overview
-_ENOUGH = 0.02  # share of sets or pixels that a statement needs
+_ENOUGH = 0.03  # share of sets or pixels that a statement needs
 
 
 def value_of(result: Result, name: str) -> float | None:

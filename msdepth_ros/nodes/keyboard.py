@@ -31,7 +31,7 @@ class Keys:
         return self._thread is not None
 
     def __enter__(self) -> Keys:
-        if not sys.stdin.isatty():
+        if not _in_foreground():
             return self
         import termios
         import tty
@@ -64,3 +64,13 @@ class Keys:
                 for character in pressed.decode(errors="replace"):
                     if character in self._actions:
                         self._actions[character]()
+
+
+def _in_foreground() -> bool:
+    """Whether keys of a terminal are meant for this process; setting up the terminal would stop a background job."""
+    if not sys.stdin.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # a terminal without job control
+        return True

@@ -104,9 +104,13 @@ def _play(
         if arguments.start_paused and not keys.listening:
             raise MsdepthError("--start-paused needs a terminal whose space key goes on; start it in one")
         ahead.wait_until_filled()
-        player.wait_for_subscribers([track.live for track in tracks], arguments.wait_for_subscribers, arguments.timeout)
-        player.settle()
+        if arguments.wait_for_subscribers:
+            topics = [track.live for track in tracks]
+            player.wait_for_subscribers(topics, arguments.wait_for_subscribers, arguments.timeout)
+        else:
+            player.settle()
         player.play(ahead, schedule)
+        player.drain()
 
 
 class _Ticker:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rclpy.qos import QoSProfile
 
 _SETTLE_S = 1.0  # a subscriber that we have found may not have found us yet
+_DRAIN_S = 2.0
+_LAST_S = 0.3  # best effort acknowledges nothing
 BUFFER_BYTES = 768 << 20  # about half a minute of three cameras at 10 Hz
 _ACCOUNT = 1_000_000  # messages remembered: nine hours of three cameras at 10 Hz
 
@@ -99,6 +101,15 @@ class Player:
                 return
             self.loop_ns = packet.loop_ns
             self._publish(packet, due_ns, schedule.rate)
+
+    def drain(self) -> None:
+        """Gives what was published last the time to arrive: it is lost when the publisher ends before."""
+        from rclpy.duration import Duration
+
+        end = time.monotonic() + _DRAIN_S
+        for publisher in self._publishers.values():
+            publisher.wait_for_all_acked(Duration(seconds=max(0.0, end - time.monotonic())))
+        self._stop.wait(_LAST_S)
 
     def _publish(self, packet: Packet, due_ns: int, rate: float) -> None:
         """Publishes the messages of one packet."""

@@ -88,7 +88,7 @@ class Bag:
         self._stack: ExitStack | None = None
         self._storages: list[Storage] = []
         self._index: NDArray[Any] = np.empty(0, INDEX)
-        self._file_of: NDArray[np.int16] = np.empty(0, np.int16)
+        self._file_of: NDArray[np.int32] = np.empty(0, np.int32)
         self._topic_of: NDArray[np.int32] = np.empty(0, np.int32)
         self._channels: dict[str, list[Channel]] = {}
         self._topics: dict[str, TopicSummary] = {}
@@ -244,7 +244,7 @@ class Bag:
         """Sorts the messages of all files by time of recording; equal times stay in the order of the files."""
         parts = [storage.index for storage in self._storages]
         index = np.concatenate([np.empty(0, INDEX), *parts])
-        file_of = np.repeat(np.arange(len(parts), dtype=np.int16), [len(part) for part in parts])
+        file_of = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
         order = np.lexsort((index["offset"], index["block"], file_of, index["log_ns"]))
         self._index, self._file_of = index[order], file_of[order]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from msdepth_ros.core.errors import MsdepthError
@@ -38,20 +38,32 @@ def typestore_of(msgtype: str, definition: str, definition_format: str) -> Types
                 f"type {msgtype} is not one of ROS 2 and the recording does not describe it; record with Iron or newer"
             )
         return ros2_typestore()
-    store = get_typestore(Stores.EMPTY)
     try:
-        if definition_format == "ros2msg":
-            store.register(get_types_from_msg(definition, msgtype))
-        else:
-            parts = [part.partition("\n")[2] for part in definition.split(_IDL_LINE)[1:]] or [definition]
-            for part in parts:
-                store.register(get_types_from_idl(part))
-        if msgtype not in store.fielddefs:
-            raise MsdepthError("it describes other types")
-        store.generate_msgdef(msgtype, ros_version=2)  # visits every type that it is made of
+        return _described(msgtype, definition, definition_format)
     except Exception as error:  # the parsers of rosbags raise whatever a text leads to
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise MsdepthError(f"the recording's description of type {msgtype} cannot be read: {reason}") from error
+
+
+def _described(msgtype: str, definition: str, definition_format: str) -> Typestore:
+    """The types of a description, and where it leaves them out, those that every distribution has."""
+    described = {}
+    if definition_format == "ros2msg":
+        described = get_types_from_msg(definition, msgtype)
+    else:
+        parts = [part.partition("\n")[2] for part in definition.split(_IDL_LINE)[1:]] or [definition]
+        for part in parts:
+            described.update(get_types_from_idl(part))
+    if msgtype not in described:
+        raise MsdepthError("it describes other types")
+    store = get_typestore(Stores.EMPTY)
+    store.register(described)
+    try:
+        store.generate_msgdef(msgtype, ros_version=2)  # visits every type that it is made of
+    except (TypesysError, KeyError):
+        store = get_typestore(Stores.EMPTY)
+        store.register({**ros2_typestore().fielddefs, **described})
+        store.generate_msgdef(msgtype, ros_version=2)
     return store
 
 

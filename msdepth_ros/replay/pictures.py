@@ -12,7 +12,7 @@ from msdepth_ros.replay.tiles import Tile, moment_tiles
 
 SPREAD, EXTREMES = 56, 4
 _WINDOW_NS = 1_000_000_000
-_APART = 0.03  # of the drive: the four worst sets should be four events, not four neighbours
+_APART, _APART_NS = 0.03, 1_000_000_000  # of a drive, and of a short one: four worst sets should be four events
 _STATES = 12
 _SETTLED = 3  # the first sets after a change still show what was before
 
@@ -86,7 +86,7 @@ def extremes(candidates: Iterable[Candidate], count: int = EXTREMES) -> tuple[li
     if not usable:
         return [], []
     span_ns = max(one.stamp_ns for one in usable) - min(one.stamp_ns for one in usable)
-    apart_ns = int(_APART * span_ns)
+    apart_ns = int(max(_APART * span_ns, min(_APART_NS, span_ns / 10)))
     worst = _apart(sorted(usable, key=lambda one: (-one.badness, one.key)), count, apart_ns)
     rest = [one for one in usable if one.key not in worst]
     return worst, _apart(sorted(rest, key=lambda one: (one.badness, one.key)), count, apart_ns)

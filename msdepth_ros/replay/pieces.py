@@ -24,6 +24,8 @@ from msdepth_ros.replay.results import Plan
 
 SETS_PER_PIECE = 200
 """Some ten seconds of work: long beside the start of a piece, short beside what a lost worker or an interrupt costs."""
+MOST_PIECES = 100
+"""Of one recording: each piece opens it anew, which takes longer the longer it is."""
 _EDGE_BYTES = 65536
 _LIBRARIES = ("numpy", "onnxruntime", "opencv-python-headless", "rosbags")
 
@@ -50,11 +52,12 @@ def cut(plans: Sequence[Plan], identity: str, *, sets: int = SETS_PER_PIECE) -> 
     Args:
         plans: One for each variant.
         identity: Of the recording, the options, the model and the program (see `identity_of`).
-        sets: About how many sets a piece has, over all variants.
+        sets: About how many sets a piece has, over all variants; more where there would be too many pieces.
     """
     times = [_progress(plan) for plan in plans]
     together = np.sort(np.concatenate([np.zeros(0, np.int64), *times]))
-    edges = np.unique(together[sets::sets])
+    step = max(sets, -(-len(together) // MOST_PIECES))
+    edges = np.unique(together[step::step])
     parts = []
     for plan, time in zip(plans, times, strict=True):
         stops = [0, *np.searchsorted(time, edges).tolist(), len(plan)]

@@ -230,8 +230,9 @@ def _sets(
 
 
 def _matching_notes(where: str, synchronizer: SpectralSynchronizer) -> list[str]:
-    """Why images of a camera are in no set."""
-    verdicts = {name: judge_matching(name, count) for name, count in synchronizer.statistics.spectra.items()}
+    """Why images of a camera are in no set. One may be lost at the start, while nobody knows what else will come."""
+    counts = synchronizer.statistics.spectra
+    verdicts = {name: judge_matching(name, count) for name, count in counts.items() if count.dropped > 1}
     bad = (Level.WARN, Level.ERROR)
     return [f"{where}: {name}: {verdict.message}" for name, verdict in verdicts.items() if verdict.level in bad]
 

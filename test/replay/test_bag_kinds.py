@@ -215,6 +215,22 @@ def test_custom_messages_beside_known_ones(tmp_path: Path) -> None:
     assert (custom.count, custom.parts[0].value) == (3, 2.5)
 
 
+MODULE = "module msdepth_test { module msg { struct Whole { uint32 count; }; }; };\n"
+IDL = "=" * 80 + "\nIDL: msdepth_test/msg/Whole\n" + MODULE
+
+
+@pytest.mark.parametrize(("text", "encoding"), [
+    ("std_msgs/Header header\nuint32 count\n", "ros2msg"), (IDL, "ros2idl"), (MODULE, "ros2idl"),
+])  # fmt: skip
+def test_descriptions_by_idl_and_such_that_leave_out_common_types(tmp_path: Path, text: str, encoding: str) -> None:
+    parts = [schema(7, "msdepth_test/msg/Whole", text, encoding), channel(7, 7, "/custom")]
+    begin = bytes(TYPES.serialize_cdr(header(START_NS, "abc"), "std_msgs/msg/Header"))
+    start = begin if "Header" in text else b"\0\1\0\0"
+    path = write(tmp_path / "a.mcap", mcap([*parts, message(7, START_NS, start + (3).to_bytes(4, "little"))]))
+    with Bag(path) as bag:
+        assert next(bag.messages(["/custom"])).message.count == 3
+
+
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "type msdepth_test/msg/Whole is not one of ROS 2 and the recording does not describe it"),
     ("this is no definition ][", "description of type msdepth_test/msg/Whole cannot be read"),

@@ -9,7 +9,7 @@ import pytest
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.replay.options import EvaluateOptions
-from msdepth_ros.replay.pieces import Piece, cut, identity_of
+from msdepth_ros.replay.pieces import MOST_PIECES, Piece, cut, identity_of
 from msdepth_ros.replay.results import MessageRef, Plan, SetPlan
 
 TOPICS = {"rgb": "/rgb/image", "nir": "/nir/image"}
@@ -53,6 +53,12 @@ def test_stamps_that_run_backwards_do_not_matter() -> None:
 def test_pieces_at_the_edges_of_their_size(count: int) -> None:
     pieces = cut([plan("rgb", count)], "id", sets=4)
     assert [piece.sets for piece in pieces] == {0: [], 1: [1], 4: [4], 5: [4, 1]}[count]
+
+
+def test_a_long_recording_has_larger_pieces_not_more_of_them() -> None:
+    pieces = cut([plan("rgb", 10 * MOST_PIECES + 1)], "id", sets=4)
+    assert MOST_PIECES // 2 < len(pieces) <= MOST_PIECES
+    assert sum(piece.sets for piece in pieces) == 10 * MOST_PIECES + 1
 
 
 def test_the_name_of_a_piece_tells_its_sets_its_recording_and_its_identity() -> None:

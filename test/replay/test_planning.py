@@ -143,6 +143,15 @@ def test_what_is_odd_is_noted(tmp_path: Path) -> None:
     assert "drive: calibration from rig.yaml beside the recording, which has no /tf_static" in notes
 
 
+def test_images_that_get_into_no_set_are_noted_but_not_the_one_at_the_start(drive: Path, tmp_path: Path) -> None:
+    assert not [note for note in plan(drive).notes if "arrive after" in note]
+    late = drives.Drive().add_cameras(8, ("rgb",))
+    nir = drives.Drive().add_cameras(8, ("nir",))
+    late.messages += [(log + 90_000_000, topic, kind, data) for log, topic, kind, data in nir.messages]
+    notes = plan(late.write(tmp_path / "late")).notes
+    assert any("nir: 8 of 8 images arrive after their set has left: raise sync.deadline_s" in note for note in notes)
+
+
 def test_a_plan_gives_back_what_was_packed(drive: Path) -> None:
     (only,) = plan(drive, faults=(parse_fault("freeze:thermal@0.3-0.5s"),)).plans
     again = Plan.pack("drive", ALL, only.topics, list(only))

@@ -231,7 +231,7 @@ def latency_histogram(values_ms: Sequence[float], percentiles_ms: Mapping[str, f
             )  # fmt: skip
     figure.update_layout(bargap=0.04, hovermode="closest")
     figure.update_xaxes(title_text="latency, ms")
-    figure.update_yaxes(title_text="sets")
+    figure.update_yaxes(title_text="sets", range=[0, 1.3 * max(counts)])
     return figure
 
 

@@ -68,7 +68,7 @@ def render_page(
     """The page as text; see `write_page`."""
     document = summary.document
     variant = summary.variants[0]
-    latencies = Latencies(variant)
+    latencies = Latencies()
     series = collect(latencies.watch(records), _points_each(document))
     starts_ns = {bag: one.buckets[0].start_ns for (bag, name), one in series.items() if name == variant}
     gallery = Gallery(snapshots, PICTURES_BYTES)
@@ -113,7 +113,7 @@ def _overview(document: Mapping[str, Any], variant: str) -> dict[str, Any]:
     name = " ".join(str(model[key]) for key in ("name", "version") if model.get(key))
     facts = [("Model", name), ("Cameras", variant)]
     if result.get("duration_s") is not None:
-        facts.append(("Length", f"{result['duration_s']:.1f} s"))
+        facts.append(("Length", texts.duration(result["duration_s"])))
     if len(document["bags"]) > 1:
         facts.append(("Recordings", str(len(document["bags"]))))
     most_first = sorted(results["by_spectra"].items(), key=lambda item: -item[1]["sets"])
@@ -171,7 +171,7 @@ def _time_note(shown: Sequence[tuple[str, Series]], bags: int) -> str:
     point = "Each point is one set." if most == 1 else f"Each point is the mean of up to {most} sets in a row."
     if len(shown) < bags:
         point += f" Shown are the first {len(shown)} of {bags} recordings; frames.parquet has all."
-    return f"{point} Drag to enlarge, double-click to see everything again."
+    return f"{point} Drag to enlarge, double-click to see everything again, click a point for the nearest pictures."
 
 
 def _pictures(gallery: Gallery, starts_ns: Mapping[str, int], scored: bool) -> dict[str, Any]:

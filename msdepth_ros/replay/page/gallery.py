@@ -99,6 +99,8 @@ def frame_data(frames: Sequence[FramePictures], starts_ns: Mapping[str, int]) ->
     return [
         {
             "title": title_of(frame.record, starts_ns),
+            "bag": frame.record.bag,
+            "seconds": round((frame.record.stamp_ns - starts_ns.get(frame.record.bag, 0)) * 1e-9, 3),
             "facts": facts_of(frame.record),
             "spectra": list(frame.record.spectra),
             "tiles": [{key: value for key, value in asdict(tile).items() if key in wanted} for tile in frame.tiles],

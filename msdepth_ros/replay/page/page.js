@@ -181,6 +181,22 @@
         show(Number(slider.value));
       });
     }
+    // A click on a timeline leads to the pictures nearest in time.
+    all("[data-bag] .plot").forEach(function (timeline) {
+      var bag = timeline.parentElement.dataset.bag;
+      timeline.addEventListener("drawn", function (event) {
+        event.detail.on("plotly_click", function (clicked) {
+          var there = frames.map(function (frame, index) { return { index: index, frame: frame }; })
+            .filter(function (one) { return one.frame.bag === bag; });
+          var point = clicked.points.filter(function (one) { return one.data.type !== "bar"; })[0];
+          if (!point || !there.length) { return; }
+          there.sort(function (a, b) { return Math.abs(a.frame.seconds - point.x) - Math.abs(b.frame.seconds - point.x); });
+          select(document.getElementById("tab-frames"), true);
+          stop();
+          go(there[0].index);
+        });
+      });
+    });
     show(0);
   }
 

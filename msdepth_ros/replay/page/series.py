@@ -12,6 +12,7 @@ from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.replay.results import FrameRecord
 
 _GAP = 2.5  # median steps without a set after which a curve breaks
+_JUMP = 10.0  # mean steps without a set after which a new bucket begins, so that none spans a hole in the recording
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Bucket:
     Attributes:
         start_ns: Stamp of the first.
         end_ns: Stamp of the last.
+        jump: Whether time jumped before the first.
         sets: How many.
         sums: Sum of each curve.
         counts: How many sets had a value of it.
@@ -33,6 +35,7 @@ class Bucket:
 
     start_ns: int
     end_ns: int
+    jump: bool = False
     sets: int = 0
     sums: dict[str, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -86,24 +89,44 @@ class Series:
         self.buckets: list[Bucket] = []
         self._limit = max(2, limit)
         self._sets_per_bucket = 1
+        self._steps, self._steps_ns = 0, 0
 
     def add(self, record: FrameRecord) -> None:
         """Takes the next set."""
-        if self._full() and len(self.buckets) >= self._limit:
+        jump = self._jumps_to(record.stamp_ns)
+        if (jump or self._full()) and len(self.buckets) >= self._limit:
             self._halve()
-        if self._full():
-            self.buckets.append(Bucket(record.stamp_ns, record.stamp_ns))
+        if jump or self._full():
+            self.buckets.append(Bucket(record.stamp_ns, record.stamp_ns, jump))
         self.buckets[-1].add(record)
 
     def _full(self) -> bool:
         """Whether the next set needs a new bucket."""
         return not self.buckets or self.buckets[-1].sets >= self._sets_per_bucket
 
+    def _jumps_to(self, stamp_ns: int) -> bool:
+        """Whether time jumps, back or far ahead."""
+        if not self.buckets:
+            return False
+        step_ns = stamp_ns - self.buckets[-1].end_ns
+        if step_ns <= 0 or (self._steps and step_ns * self._steps > _JUMP * self._steps_ns):
+            return True
+        self._steps, self._steps_ns = self._steps + 1, self._steps_ns + step_ns
+        return False
+
     def _halve(self) -> None:
-        """Joins every two neighbours."""
-        for first, second in zip(self.buckets[::2], self.buckets[1::2], strict=False):
-            first.join(second)
-        self.buckets = self.buckets[::2]
+        """Joins neighbours; across a jump only where there are so many that nothing else would help."""
+        for over_jumps in (False, True):
+            joined: list[Bucket] = []
+            for bucket in self.buckets:
+                room = joined and joined[-1].sets + bucket.sets <= 2 * self._sets_per_bucket
+                if room and (over_jumps or not bucket.jump):
+                    joined[-1].join(bucket)
+                else:
+                    joined.append(bucket)
+            self.buckets = joined
+            if len(joined) <= 0.75 * self._limit:
+                break
         self._sets_per_bucket *= 2
 
     @property
@@ -119,35 +142,30 @@ class Series:
     def breaks(self) -> list[bool]:
         """For each bucket: whether time jumped since the one before it, so that no line may connect them."""
         longest = _GAP * self.step_ns()
-        jumps = [not 0 < b.start_ns - a.start_ns <= longest for a, b in itertools.pairwise(self.buckets)]
+        jumps = [b.jump or b.start_ns - a.start_ns > longest for a, b in itertools.pairwise(self.buckets)]
         return [False, *jumps][: len(self.buckets)]
 
     def ends_ns(self) -> list[float]:
         """For each bucket: when it ends, which is where the next one begins unless there is a gap."""
-        step, jumps = self.step_ns(), [*self.breaks()[1:], True]
-        following = [*self.buckets[1:], None]
+        jumps, following = [*self.breaks()[1:], True], [*self.buckets[1:], None]
+        period = self._steps_ns / self._steps if self._steps else self.step_ns()
         return [
-            max(bucket.end_ns, bucket.start_ns + step) if jump or after is None else after.start_ns
+            bucket.end_ns + period if jump or after is None else after.start_ns
             for bucket, jump, after in zip(self.buckets, jumps, following, strict=True)
         ]
 
 
 class Latencies:
-    """The latency of every set of a variant: eight bytes each.
+    """The latency of every set: eight bytes each."""
 
-    Args:
-        variant: The cameras.
-    """
-
-    def __init__(self, variant: str) -> None:
+    def __init__(self) -> None:
         """Starts empty."""
         self.values_ms = array("d")
-        self._variant = variant
 
     def watch(self, records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
         """Gives records on as they come."""
         for record in records:
-            if record.variant == self._variant and record.timings:
+            if record.timings:
                 self.values_ms.append(record.timings.latency_ms)
             yield record
 

@@ -28,7 +28,7 @@ _SHARES = ("delta_1", "delta_2", "delta_3", "coverage", "consistency")
 _COLUMNS = ("abs_rel", "abs_rel_median_scaled", "rmse", "delta_1", "ece", "confidence")
 _NOTABLE = 1.25  # ratio of errors that is worth a sentence
 _PROBLEMS = 3  # told in the overview
-_ENOUGH = 0.02  # share of sets or pixels that a statement needs
+_ENOUGH = 0.03  # share of sets or pixels that a statement needs
 
 
 def value_of(result: Result, name: str) -> float | None:
@@ -43,6 +43,19 @@ def shown(name: str, value: float | None) -> str:
     if value is not None and base in _SHARES:
         return f"{100 * value:.1f} %"
     return number(value, ".2f" if base in ("rmse", "sq_rel", "silog", "confidence") else ".3f")
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people.
+
+    >>> duration(9.93), duration(3899.9)
+    ('9.9 s', '1 h 5 min 0 s')
+    """
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (f"{hours} h " if hours else "") + f"{minutes} min {rest} s"
 
 
 def label_of(name: str) -> str:

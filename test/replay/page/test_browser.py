@@ -161,8 +161,20 @@ def test_a_moment_of_the_list_is_reached_by_its_link(page: Any) -> None:
     assert visible_panels(page) == ["moments"]
 
 
+def test_a_click_on_a_timeline_leads_to_the_pictures_of_that_moment(page: Any) -> None:
+    page.click("#tab-time")
+    page.select_option("#choose-drive", label="b")
+    page.wait_for_selector("#plot-time-1 .main-svg")
+    page.locator("#plot-time-1 .x2y2 .point").nth(5).hover(force=True)
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_function("document.getElementById('frame-title').textContent === 'b, 0.5 s'")
+    assert visible_panels(page) == ["frames"]
+
+
 def test_another_recording_can_be_chosen(page: Any) -> None:
     go(page, "time")
+    page.select_option("#choose-drive", label="a")
     assert page.locator("#plot-time-0").is_visible() and not page.locator("#plot-time-1").is_visible()
     page.select_option("#choose-drive", label="b")
     page.wait_for_selector("#plot-time-1 .main-svg")

@@ -18,7 +18,7 @@ endif
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench train sample clean distclean
+.PHONY: help venv demo test lint bench faults train sample clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -35,7 +35,7 @@ $(DEMO_STAMP): $(PACKAGING) | $(BIN)/python
 	@touch $@
 
 $(TEST_STAMP): $(PACKAGING) training/pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[ros,report,test]' --editable './training[test]'
+	$(PIP_INSTALL) --editable '.[fleet,ros,report,test]' --editable './training[test]'
 	@touch $(DEMO_STAMP) $@
 
 venv: $(DEMO_STAMP) ## make .venv with what the demo needs (no PyTorch)
@@ -51,6 +51,9 @@ lint: $(TEST_STAMP) ## check style and types
 
 bench: $(TEST_STAMP) ## measure speed and accuracy; numbers in out/bench/bench.json
 	$(BIN)/python -m msdepth_training.bench --out $(OUT)/bench
+
+faults: $(TEST_STAMP) ## make every camera fail in every way before the running node; out/faults/faults.json (10 minutes)
+	PYTHONPATH=test/support $(BIN)/python -m fault_bench --out $(OUT)/faults
 
 train: $(TEST_STAMP) ## train the shipped model again (goes on where it stopped), export it to out/models
 	$(BIN)/msdepth-train train

@@ -45,7 +45,7 @@ setup(
     maintainer="msdepth_ros maintainers",
     maintainer_email="maintainers@msdepth-ros.example",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.replay": ["*.html"]},
+    package_data={f"{NAME}.replay.page": ["*.css", "*.html", "*.js"]},
     data_files=data_files(),
     zip_safe=False,
     python_requires=">=3.10",
@@ -54,6 +54,9 @@ setup(
         "onnxruntime>=1.17",
         "opencv-python-headless>=4.5",
         "pyyaml>=5.4",
+        # Compressed recordings; rosbags brings both, too.
+        'backports.zstd; python_version < "3.14"',
+        "lz4",
         "rosbags>=0.10",
     ],
     extras_require={
@@ -61,8 +64,10 @@ setup(
         "ros": ROS,
         # Installs into the same folder as onnxruntime: uninstall that one first, then reinstall this one.
         "gpu": ["onnxruntime-gpu>=1.17"],
-        "report": ["jinja2>=3.0", "plotly>=5.0"],
-        "test": ["hypothesis", "mypy", "onnx", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
+        # Ray with its client, for `msdepth evaluate --cluster`.
+        "fleet": ["ray[client]>=2.9"],
+        "report": ["jinja2>=3.0", "plotly>=5.15", "pyarrow>=12"],
+        "test": ["hypothesis", "mypy", "onnx", "playwright", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
     },
     entry_points={
         "console_scripts": [

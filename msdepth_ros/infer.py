@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,11 @@ from msdepth_ros.core.spectra import SPECTRA, check_spectrum, in_canonical_order
 from msdepth_ros.core.visualize import overview
 
 MAX_DEPTH_MM = 65535
+DESCRIPTION = (
+    "Writes depth_m.npy (float32 metres, NaN unknown), depth_mm.png (uint16 millimetres, 0 unknown or beyond 65.5 m), "
+    "confidence.npy and confidence_<spectrum>.npy, all at the reference camera's resolution, and overview.png. "
+    "Any subset of the three images will do; the reference camera needs no image, only its calibration."
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,54 @@ class InferConfig:
     model: Path | None = None
     nir_bits: int = 16
     providers: str | Sequence[str] = "auto"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of `msdepth infer`."""
+    parser.add_argument("--rig", type=Path, required=True, help="calibration of the cameras, a Kalibr camchain YAML")
+    parser.add_argument("--rgb", type=Path, help="colour image of 8 bits")
+    parser.add_argument("--nir", type=Path, help="near-infrared image, 8 or 16 bits")
+    parser.add_argument("--thermal", type=Path, help="thermal image, 8 or 16 bits, for example raw counts")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--reference", choices=SPECTRA, default="rgb", help="camera whose frame the depth is in (default: %(default)s)"
+    )
+    parser.add_argument("--model", type=Path, help="ONNX model with its card beside it (default: the one that ships)")
+    parser.add_argument(
+        "--nir-bits",
+        type=int,
+        choices=range(1, 17),
+        default=16,
+        metavar="BITS",
+        help="significant bits of a 16-bit NIR image, 1 to 16 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--providers", default="auto", help="auto, or some of tensorrt,cuda,cpu, best first (default: %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Computes depth from the files that the arguments name.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        MsdepthError: Bad input.
+    """
+    providers = [name.strip() for name in arguments.providers.split(",") if name.strip()]
+    config = InferConfig(
+        rig=arguments.rig,
+        images={name: path for name in SPECTRA if (path := getattr(arguments, name)) is not None},
+        out=arguments.out,
+        reference=arguments.reference,
+        model=arguments.model,
+        nir_bits=arguments.nir_bits,
+        providers="auto" if providers == ["auto"] else providers,
+    )
+    for line in infer(config):
+        print(line)
+    return 0
 
 
 def infer(config: InferConfig) -> list[str]:

@@ -75,7 +75,11 @@ def test_make_targets_exist(page: str) -> None:
 # What a command is called in the pages: the module whose main() it is, and the arguments that choose its help.
 COMMANDS = {
     "msdepth infer": ("msdepth_ros.cli", ["infer"]),
+    "msdepth evaluate": ("msdepth_ros.cli", ["evaluate"]),
+    "msdepth info": ("msdepth_ros.cli", ["info"]),
+    "msdepth play": ("msdepth_ros.cli", ["play"]),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
+    "msdepth inject": ("msdepth_ros.nodes.injector", []),
     "msdepth_ros player": ("msdepth_ros.nodes.player", []),
     "msdepth_ros.nodes.monitor": ("msdepth_ros.nodes.monitor", []),
     "msdepth-train train": ("msdepth_training.cli", ["train"]),
@@ -84,6 +88,13 @@ COMMANDS = {
 }
 
 OF_CONTAINERS = {"--shm-size", "--ipc"}
+
+
+def test_faults_listed_are_those_of_the_injector() -> None:
+    from msdepth_ros.core.faults import KINDS
+
+    text = README.split("\nFaults are ")[1].split(";")[0]
+    assert spans(text.replace("\n", " ")) == list(KINDS)
 
 
 def options_named(command: str) -> set[str]:
@@ -123,7 +134,7 @@ def test_outputs_of_infer_are_named(tmp_path: Path) -> None:
     depth = np.full((4, 6), 2.0, np.float32)
     views = SimpleNamespace(depth_to_sensor=lambda values: values, confidence_to_sensor=lambda values: values)
     result = SimpleNamespace(depth_m=depth, confidence=depth, view_confidence={})
-    written = {path.name for path in infer._write(tmp_path, result, views)}  # noqa: SLF001
+    written = {path.name for path in infer._write(tmp_path, result, views, max_m=80.0)}  # noqa: SLF001
     section = README.split("## Depth from files")[1].split("\n## ")[0]
     assert written | {"overview.png"} == {span for span in spans(section) if re.search(r"\.(npy|png)$", span)}
 
@@ -138,7 +149,7 @@ def test_keys_of_the_demo_summary_are_named() -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_parameter_table_is_that_of_the_node() -> None:
-    from msdepth_ros.nodes.parameters import PARAMETERS
+    from msdepth_ros.core.settings import PARAMETERS
 
     kinds = {bool: "bool", int: "integer", float: "double", str: "string", list: "string[]"}
     expected = []
@@ -154,7 +165,7 @@ def test_parameter_table_is_that_of_the_node() -> None:
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 @pytest.mark.parametrize("page", PAGES)
 def test_dotted_parameters_named_in_the_text_exist(page: str) -> None:
-    from msdepth_ros.nodes.parameters import PARAMETERS
+    from msdepth_ros.core.settings import PARAMETERS
 
     names = {spec.name for spec in PARAMETERS}
     groups = {name.split(".")[0] for name in names if "." in name}
@@ -189,7 +200,7 @@ def test_topic_table_is_that_of_the_node() -> None:
         resolve_topic_name=lambda name: name,
     )
     Outputs(node)
-    Diagnostics(node, SPECTRA)
+    Diagnostics(node, SPECTRA, lambda: 2.0)
     for spectrum in SPECTRA:
         for transport in ("raw", "compressed"):
             CameraInput(
@@ -238,6 +249,7 @@ def test_launch_arguments_named_in_the_text_exist(page: str) -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_diagnostics_table_is_that_of_the_node() -> None:
+    from msdepth_ros.core.settings import DEFAULTS, Settings
     from msdepth_ros.nodes.diagnostics import Diagnostics
     from msdepth_ros.nodes.statistics import Statistics
 
@@ -245,13 +257,18 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
     statistics.published(("rgb",), inference_ms=1.0, latency_ms=2.0)
     node: Any = mock.Mock()
     node.get_name.return_value = "fused_depth"
+    node.get_parameter.return_value.value = False
     equipment: Any = SimpleNamespace(
         engine=mock.Mock(providers=("CPUExecutionProvider",)), statistics=statistics,
         calibration=SimpleNamespace(output_frame="rgb_optical_frame"), outputs=SimpleNamespace(subscribers=lambda: 1),
     )  # fmt: skip
-    cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", publisher_count=lambda: 1)]
-    pipeline: Any = SimpleNamespace(inputs=cameras, matcher=SpectralSynchronizer(SynchronizerConfig(spectra=("rgb",))))
-    diagnostics = Diagnostics(node, ("rgb",))
+    cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", obstacle=lambda: None)]
+    matcher = SpectralSynchronizer(SynchronizerConfig(spectra=("rgb",)))
+    pipeline: Any = SimpleNamespace(
+        inputs=cameras, matcher=matcher, equipment=equipment, enabled=True, busy_s=0.0,
+        settings=Settings.from_values(DEFAULTS),
+    )  # fmt: skip
+    diagnostics = Diagnostics(node, ("rgb",), lambda: 2.0)
     diagnostics.configured(equipment)
     diagnostics.activated(pipeline)
 
@@ -264,6 +281,27 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
     }
     listed = {named_in(task): set(spans(keys)) for task, keys, _ in table(README, "### Diagnostics")}
     assert listed == actual
+
+
+def test_every_fault_word_is_explained() -> None:
+    from msdepth_ros.core.findings import Fault
+
+    rows = table(README.split("`faults` of a camera are words")[1], "")
+    assert sorted(named_in(row[0]) for row in rows) == sorted(fault.value for fault in Fault)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
+def test_service_table_is_that_of_the_node() -> None:
+    from msdepth_ros.nodes.services import Services
+
+    found = []
+
+    def create_service(kind: type, name: str, *_: Any, **__: Any) -> None:
+        found.append((name, f"{kind.__module__.split('.')[0]}/{kind.__name__}"))
+
+    node: Any = SimpleNamespace(create_service=create_service)
+    Services(node, enable=mock.Mock(), load=mock.Mock(), exchange=mock.Mock())
+    assert [(named_in(row[0]), row[1]) for row in table(README, "### Node")] == found
 
 
 def relative_links(text: str) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -20,7 +20,7 @@ from msdepth_ros.core.model_info import ModelInfo, default_model_path, read_mode
 from msdepth_ros.core.providers import choose_providers, provider_options, session_options
 from msdepth_ros.core.spectra import in_canonical_order, normalise, spectra_key
 
-__all__ = ["DepthEngine", "DepthResult", "ModelInfo", "default_model_path"]
+__all__ = ["DepthEngine", "DepthResult", "NetworkInput", "ModelInfo", "default_model_path"]
 
 MAX_VIEWS = 4
 OUTPUTS = ("depth_m", "confidence", "view_confidence")
@@ -55,6 +55,24 @@ class DepthResult:
     spectra: tuple[str, ...]
     inference_ms: float
     intrinsics: NDArray[np.float32]
+
+
+class NetworkInput(NamedTuple):
+    """What the network is fed.
+
+    Attributes:
+        spectra: In canonical order, N of them.
+        images: float32 [N,3,H,W] in [0,1].
+        intrinsics: float32 [N,3,3], px.
+        view_from_reference: float32 [N,4,4], metres.
+        reference_intrinsics: float32 [3,3], px.
+    """
+
+    spectra: tuple[str, ...]
+    images: NDArray[np.float32]
+    intrinsics: NDArray[np.float32]
+    view_from_reference: NDArray[np.float32]
+    reference_intrinsics: NDArray[np.float32]
 
 
 class DepthEngine:
@@ -130,16 +148,49 @@ class DepthEngine:
         Raises:
             MsdepthError: An image does not fit its calibration or its spectrum, or the network gave no finite result.
         """
-        spectra = self._check(images, views)
         with self._lock:
-            batch = self._buffer(len(spectra))
-            for index, name in enumerate(spectra):
-                batch[index] = normalise(name, views.maps[name].apply(images[name]), bits=(bits or {}).get(name))
-            intrinsics = np.stack([views.maps[name].intrinsics for name in spectra]).astype(np.float32)
-            poses = np.stack([views.view_from_reference[name] for name in spectra]).astype(np.float32)
-            started = time.perf_counter()
-            outputs = self._run(batch, intrinsics, poses, views.reference_intrinsics)
-            inference_ms = 1e3 * (time.perf_counter() - started)
+            return self._compute(self._prepare(images, views, bits, self._buffer))
+
+    def prepare(
+        self, images: Mapping[str, NDArray[Any]], views: RigViews, *, bits: Mapping[str, int] | None = None
+    ) -> NetworkInput:
+        """Does what `estimate` does before the network, so that it can be done ahead in another thread.
+
+        Args and errors are those of `estimate`.
+        """
+        return self._prepare(images, views, bits, self._new_buffer)
+
+    def compute(self, prepared: NetworkInput) -> DepthResult:
+        """Runs the network on what `prepare` made.
+
+        Raises:
+            MsdepthError: The network gave no finite result.
+        """
+        with self._lock:
+            return self._compute(prepared)
+
+    def _prepare(
+        self,
+        images: Mapping[str, NDArray[Any]],
+        views: RigViews,
+        bits: Mapping[str, int] | None,
+        buffer: Callable[[int], NDArray[np.float32]],
+    ) -> NetworkInput:
+        """Brings images to network size and range."""
+        spectra = self._check(images, views)
+        batch = buffer(len(spectra))
+        for index, name in enumerate(spectra):
+            batch[index] = normalise(name, views.maps[name].apply(images[name]), bits=(bits or {}).get(name))
+        intrinsics = np.stack([views.maps[name].intrinsics for name in spectra]).astype(np.float32)
+        poses = np.stack([views.view_from_reference[name] for name in spectra]).astype(np.float32)
+        return NetworkInput(spectra, batch, intrinsics, poses, views.reference_intrinsics)
+
+    def _compute(self, prepared: NetworkInput) -> DepthResult:
+        """Runs the network and checks what it gives."""
+        spectra = prepared.spectra
+        started = time.perf_counter()
+        outputs = self._run(*prepared[1:])
+        inference_ms = 1e3 * (time.perf_counter() - started)
         depth_m, confidence, view_confidence = outputs
         for name, values in zip(OUTPUTS, outputs, strict=True):
             if not np.isfinite(values).all():
@@ -149,7 +200,7 @@ class DepthEngine:
                     "check the calibration of these cameras, or use another model"
                 )
         by_spectrum = dict(zip(spectra, view_confidence, strict=True))
-        return DepthResult(depth_m, confidence, by_spectrum, spectra, inference_ms, views.reference_intrinsics)
+        return DepthResult(depth_m, confidence, by_spectrum, spectra, inference_ms, prepared.reference_intrinsics)
 
     def _check(self, images: Mapping[str, NDArray[Any]], views: RigViews) -> tuple[str, ...]:
         """Returns the spectra in canonical order, or says why these inputs cannot be used."""
@@ -174,8 +225,12 @@ class DepthEngine:
     def _buffer(self, count: int) -> NDArray[np.float32]:
         """The network input for so many views, kept from call to call."""
         if count not in self._buffers:
-            self._buffers[count] = np.empty((count, 3, self.info.height, self.info.width), np.float32)
+            self._buffers[count] = self._new_buffer(count)
         return self._buffers[count]
+
+    def _new_buffer(self, count: int) -> NDArray[np.float32]:
+        """Room for the network input for so many views."""
+        return np.empty((count, 3, self.info.height, self.info.width), np.float32)
 
     def _run(
         self,

@@ -11,6 +11,7 @@ import yaml
 from numpy.typing import NDArray
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.safe_yaml import load_yaml
 from msdepth_ros.core.spectra import SPECTRA
 
 
@@ -82,13 +83,7 @@ def write_camchain(path: str | Path, cameras: Sequence[ChainCamera]) -> None:
 
 def _load_yaml(path: Path) -> dict[Any, Any]:
     """Reads a YAML file that holds a mapping."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MsdepthError(f"{path}: cannot read the rig: {error.strerror}; check the path") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise MsdepthError(f"{path}: not valid YAML: {reason}; give a Kalibr camchain YAML") from error
+    document = load_yaml(path, "rig", "give a Kalibr camchain YAML")
     if not isinstance(document, dict):
         raise MsdepthError(f"{path}: holds no mapping; give a Kalibr camchain YAML with cam0, cam1, ...")
     return document

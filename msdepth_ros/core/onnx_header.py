@@ -1,7 +1,8 @@
 """Reads what the model contract needs from an ONNX file without the onnx package, which is not a runtime dependency.
 
 ONNX Runtime tells the metadata but not the opset. Both lie at the top level of the file, which is a protocol buffer:
-a sequence of fields, each a key (number and wire type) and a value. Only the fields named below are read.
+a sequence of fields, each a key (number and wire type) and a value. Only the fields named below are read, and those
+that lead to tensors, to see that the whole model is in the file.
 """
 
 from __future__ import annotations
@@ -15,6 +16,18 @@ VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
 GRAPH_FIELD, OPSET_FIELD, METADATA_FIELD = 7, 8, 14
 KEY_FIELD, VALUE_FIELD = 1, 2
 MAX_VARINT_BYTES = 10
+
+EXTERNAL_FIELD, LOCATION_FIELD, LOCATION_EXTERNAL = 13, 14, 1
+_MEMBERS: dict[str, dict[int, str]] = {
+    "model": {GRAPH_FIELD: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse tensor"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse tensor", 23: "sparse tensor"},
+    "sparse tensor": {1: "tensor", 2: "tensor"},
+    "tensor": {},
+}
+"""Where tensors are: the kind of each field that leads to some, by the kind of message that has it."""
 
 
 class OnnxHeader(NamedTuple):
@@ -51,12 +64,26 @@ def read_onnx_header(data: bytes) -> OnnxHeader:
             elif field == METADATA_FIELD:
                 entry = dict(_fields(_as_bytes(value)))
                 metadata[_as_bytes(entry[KEY_FIELD]).decode()] = _as_bytes(entry.get(VALUE_FIELD, b"")).decode()
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
+        external = _has_external_data("model", data)
+    except (KeyError, TypeError, ValueError, UnicodeDecodeError, RecursionError) as error:
         raise MsdepthError(f"not an ONNX model, or damaged ({error})") from error
+    if external:
+        raise MsdepthError("it takes weights from other files, which nobody has checked; save it as one file")
     opset = opsets.get("", opsets.get("ai.onnx"))
     if not has_graph or opset is None:
         raise MsdepthError("not an ONNX model: it has no graph or no opset")
     return OnnxHeader(opset, metadata)
+
+
+def _has_external_data(kind: str, data: bytes) -> bool:
+    """Whether a tensor in a message of this kind lies in another file, whose path the model may choose."""
+    for field, value in _fields(data):
+        if kind == "tensor" and (field == EXTERNAL_FIELD or (field, value) == (LOCATION_FIELD, LOCATION_EXTERNAL)):
+            return True
+        member = _MEMBERS[kind].get(field)
+        if member and _has_external_data(member, _as_bytes(value)):
+            return True
+    return False
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

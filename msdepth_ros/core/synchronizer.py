@@ -74,7 +74,7 @@ class SynchronizerConfig:
 
 
 class SpectralSynchronizer:
-    """Collects images and gives them back as sets."""
+    """Collects images and gives them back as sets. `config` may be replaced by one of the same spectra."""
 
     def __init__(self, config: SynchronizerConfig) -> None:
         """Starts with nothing waiting and no spectrum live."""

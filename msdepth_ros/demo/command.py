@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+DESCRIPTION = "Play the sample drive through the live node."
 ANSWERED_AT_LEAST = 0.99
 _SAMPLE = "samples/city_drive"
 
@@ -48,8 +49,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         MsdepthError: Bad input.
     """
-    from msdepth_ros.demo.measure import ChildError, StatusLine, measure
+    from msdepth_ros.demo.measure import ChildError, measure
     from msdepth_ros.nodes.transport import require_rclpy
+    from msdepth_ros.replay.progress import StatusLine
 
     require_rclpy()
     require_report_tools()
@@ -191,11 +193,7 @@ def _signals_as_exceptions() -> Iterator[None]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command on its own; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="msdepth demo", description="Play the sample drive through the live node.")
-    add_arguments(parser)
-    try:
-        return run(parser.parse_args(argv))
-    except MsdepthError as error:
-        print(f"msdepth: error: {error}", file=sys.stderr)
-        return 2
+    """`msdepth demo` as a program of its own; returns the exit code."""
+    from msdepth_ros import cli
+
+    return cli.main(["demo", *(sys.argv[1:] if argv is None else argv)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,36 +13,13 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.demo.processes import Children
 from msdepth_ros.nodes.monitor import status_text
 from msdepth_ros.nodes.transport import host_only_environment
+from msdepth_ros.replay.progress import StatusLine
 
 _DRAIN_S = 1.5  # the last depth image and one more diagnostics message after the player has ended
-_LINE_EVERY_S = 2.0
 
 
 class ChildError(Exception):
     """A process of the demo failed; inputs had been checked before."""
-
-
-class StatusLine:
-    """The one line that shows how the run is going: in place on a terminal, else every two seconds."""
-
-    def __init__(self) -> None:
-        """Nothing shown yet."""
-        self._tty = sys.stdout.isatty()
-        self._last_s = 0.0
-        self._shown = ""
-
-    def show(self, text: str) -> None:
-        """Show a text, if there is something new to show."""
-        now_s = time.monotonic()
-        if text == self._shown or (not self._tty and now_s - self._last_s < _LINE_EVERY_S):
-            return
-        print(f"\r\x1b[2K{text}" if self._tty else text, end="" if self._tty else "\n", flush=True)
-        self._last_s, self._shown = now_s, text
-
-    def close(self) -> None:
-        """Leave the line."""
-        if self._tty and self._shown:
-            print(flush=True)
 
 
 def measure(options: argparse.Namespace, bag: Path, rig: Path, scratch: Path, status: StatusLine) -> None:

@@ -14,6 +14,7 @@ from rclpy.time import Time
 
 from msdepth_ros.core.camera import CameraModel, Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.transforms import rigid_matrix
 
 
 class PoseSource(Protocol):
@@ -88,25 +89,12 @@ class TfPoses:
             raise MsdepthError(
                 f"no transform from {frames[reference]} to {frames[view]}: {error}; publish it on /tf_static"
             ) from error
-        return _matrix(stamped.transform)
+        t, q = stamped.transform.translation, stamped.transform.rotation
+        return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
     def close(self) -> None:
         """Frees the subscriptions to /tf and /tf_static."""
         self._listener.unregister()
-
-
-def _matrix(transform: Any) -> NDArray[np.float64]:  # noqa: ANN401  generated message classes are untyped
-    """[4,4] of a geometry_msgs/Transform."""
-    q = transform.rotation
-    x, y, z, w = np.array([q.x, q.y, q.z, q.w]) / np.linalg.norm([q.x, q.y, q.z, q.w])
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = transform.translation.x, transform.translation.y, transform.translation.z
-    return matrix
 
 
 class Calibration:
@@ -115,13 +103,10 @@ class Calibration:
     Args:
         reference: spectrum of the output frame.
         poses: where the poses come from.
-        width: of the network's image, pixels.
-        height: of the network's image, pixels.
     """
 
-    def __init__(self, *, reference: str, poses: PoseSource, width: int, height: int) -> None:
+    def __init__(self, *, reference: str, poses: PoseSource) -> None:
         self._reference, self._poses = reference, poses
-        self._size = (width, height)
         self._file_cameras = dict(poses.rig.cameras) if isinstance(poses, FilePoses) else {}
         self._cameras: dict[str, CameraModel] = dict(self._file_cameras)
         self._frames: dict[str, str] = {}
@@ -159,8 +144,13 @@ class Calibration:
         """Frame id of everything published."""
         return self._frames.get(self._reference) or f"{self._reference}_optical_frame"
 
-    def views(self, spectra: Iterable[str]) -> tuple[RigViews, dict[str, str]]:
+    def views(self, spectra: Iterable[str], width: int, height: int) -> tuple[RigViews, dict[str, str]]:
         """Geometry for a set of images.
+
+        Args:
+            spectra: of the set.
+            width: of the network's image, pixels.
+            height: of the network's image, pixels.
 
         Returns:
             The views, which cover every camera that is calibrated; and for the others of `spectra`, why they are not.
@@ -176,10 +166,10 @@ class Calibration:
                 "or set calibration.source to file"
             )
         poses, missing = self._known_poses(cameras, frames)
-        key = tuple((name, cameras[name], pose.tobytes()) for name, pose in poses.items())
+        key = (width, height, *((name, cameras[name], pose.tobytes()) for name, pose in poses.items()))
         if self._views is None or key != self._views_of:
             rig = Rig(cameras={name: cameras[name] for name in poses}, camera_from_rig=poses)
-            self._views, self._views_of = rig.views(*self._size, self._reference), key
+            self._views, self._views_of = rig.views(width, height, self._reference), key
         return self._views, {name: missing[name] for name in spectra if name in missing}
 
     def _known_poses(

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from rclpy.time import Time
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.synchronizer import FrameSet, Item, SpectralSynchronizer, SynchronizerConfig
-from msdepth_ros.nodes.parameters import Settings
+from msdepth_ros.core.settings import Settings
+from msdepth_ros.core.synchronizer import FrameSet, Item, SpectralSynchronizer
 
 _QUEUE_SIZE = 10
 
@@ -84,13 +84,12 @@ def make_matcher(settings: Settings) -> Matcher:
     """
     if settings.sync_policy != "spectral":
         return MessageFilterMatcher(settings)
-    return SpectralSynchronizer(
-        SynchronizerConfig(
-            spectra=settings.spectra,
-            reference=settings.reference,
-            tolerance_ns=round(settings.sync_tolerance_s * 1e9),
-            deadline_ns=round(settings.sync_deadline_s * 1e9),
-            stale_after_ns=round(settings.sync_stale_after_s * 1e9),
-            offset_ns={name: round(settings.sync_offset_s[name] * 1e9) for name in settings.spectra},
-        )
-    )
+    return SpectralSynchronizer(settings.synchronizer())
+
+
+def reconfigure(matcher: Matcher, settings: Settings) -> Matcher:
+    """Returns the matcher with changed times: ours goes on with what waits, message_filters starts anew."""
+    if isinstance(matcher, SpectralSynchronizer):
+        matcher.config = settings.synchronizer()
+        return matcher
+    return make_matcher(settings)

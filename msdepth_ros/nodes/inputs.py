@@ -8,19 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from msdepth_ros.core.camera_info import camera_model_from_info
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.findings import Fault, Finding, Level
+from msdepth_ros.core.images import compressed_size, decode_image, spectrum_image
 from msdepth_ros.nodes.calibration import Calibration
-from msdepth_ros.nodes.messages import (
-    camera_model_from_info,
-    compressed_to_array,
-    image_to_array,
-    spectrum_image,
-    stamp_to_ns,
-)
+from msdepth_ros.nodes.messages import stamp_to_ns
 
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -36,10 +33,14 @@ class Frame(NamedTuple):
     Attributes:
         image: as the engine takes it for its spectrum.
         stamp_ns: as the driver stamped it, offsets not applied.
+        encoding: as the driver named it.
+        faults: what is wrong with the picture, once that is known.
     """
 
     image: NDArray[Any]
     stamp_ns: int
+    encoding: str = ""
+    faults: frozenset[Fault] = frozenset()
 
 
 class CameraInput:
@@ -53,7 +54,8 @@ class CameraInput:
         image_transport: raw or compressed.
         calibration: told of every new camera_info and frame id.
         deliver: called with every usable frame.
-        reject: called with the topic and the reason for every message that is dropped.
+        reject: called for every message that is dropped, with the topic, the reason, and whether the message itself or
+            the calibration is at fault.
         guard: wraps a callback so that no exception leaves it.
     """
 
@@ -65,7 +67,7 @@ class CameraInput:
         image_transport: str,
         calibration: Calibration,
         deliver: Callable[[str, Frame], None],
-        reject: Callable[[str, str], None],
+        reject: Callable[[str, str, Fault], None],
         guard: Callable[[Callable[[Any], None]], Callable[[Any], None]],
     ) -> None:
         self._node, self.spectrum = node, spectrum
@@ -108,9 +110,22 @@ class CameraInput:
             self._node.destroy_subscription(subscription)
         self._subscriptions, self._waiting = [], None
 
-    def publisher_count(self) -> int:
-        """How many publishers the image topic has."""
-        return self._node.count_publishers(self.image_topic)
+    def obstacle(self) -> Finding | None:
+        """Why nothing can come, judged by who publishes: nobody, or nobody that offers what we ask for."""
+        topics = [(self.image_topic, self._subscriptions[0])]
+        if self._calibration.camera(self.spectrum) is None:
+            topics.append((self.info_topic, self._subscriptions[1]))
+        for topic, subscription in topics:
+            publishers = self._node.get_publishers_info_by_topic(topic)
+            if not publishers:
+                text = f"{topic} has no publisher; start the driver, or remap the topic"
+                return Finding(Fault.NO_PUBLISHER, Level.ERROR, text)
+            checked = [qos_check_compatible(one.qos_profile, subscription.qos_profile) for one in publishers]
+            if all(compatible == QoSCompatibility.ERROR for compatible, _ in checked):
+                reason = checked[0][1].removeprefix("ERROR: ").rstrip("; ")
+                text = f"{topic} has an incompatible QoS: {reason}; change the driver's, or set qos_overrides.{topic}"
+                return Finding(Fault.QOS, Level.ERROR, text)
+        return None
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._calibration.set_frame(self.spectrum, message.header.frame_id)
@@ -120,7 +135,7 @@ class CameraInput:
         try:
             self._calibration.set_camera(self.spectrum, camera_model_from_info(self.spectrum, message))
         except MsdepthError as error:
-            self._reject(self.info_topic, str(error))
+            self._reject(self.info_topic, str(error), Fault.CALIBRATION)
             return
         self._last_info = fields
         if self._waiting is not None:
@@ -131,22 +146,29 @@ class CameraInput:
         camera = self._calibration.camera(self.spectrum)
         if camera is None:
             if self._waiting is not None:
-                self._reject(self.image_topic, f"no usable camera_info on {self.info_topic} yet; publish it")
+                text = f"no usable camera_info on {self.info_topic} yet; publish it"
+                self._reject(self.image_topic, text, Fault.CALIBRATION)
             self._waiting = message
             return
         try:
-            decode = image_to_array if isinstance(message, Image) else compressed_to_array
-            image = spectrum_image(self.spectrum, decode(message)[0])
-            if image.shape[:2] != (camera.height, camera.width):
-                raise MsdepthError(
-                    f"image is {image.shape[1]} x {image.shape[0]}, its camera_info on {self.info_topic} is for "
-                    f"{camera.width} x {camera.height}; publish the one that fits"
-                )
+            # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
+            claimed = None if isinstance(message, Image) else compressed_size(bytes(memoryview(message.data)))
+            if claimed is None or claimed == (camera.width, camera.height):
+                image = spectrum_image(self.spectrum, decode_image(message))
+                claimed = (image.shape[1], image.shape[0])
         except MsdepthError as error:
-            self._reject(self.image_topic, str(error))
+            self._reject(self.image_topic, str(error), Fault.REJECTED)
+            return
+        if claimed != (camera.width, camera.height):
+            text = (
+                f"image is {claimed[0]} x {claimed[1]}, its camera_info on {self.info_topic} is for "
+                f"{camera.width} x {camera.height}; publish the one that fits"
+            )
+            self._reject(self.image_topic, text, Fault.CALIBRATION)
             return
         self._calibration.set_frame(self.spectrum, message.header.frame_id)
-        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp)))
+        encoding = message.encoding if isinstance(message, Image) else message.format
+        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding))
 
 
 def _calibration_fields(message: CameraInfo) -> tuple[Any, ...]:

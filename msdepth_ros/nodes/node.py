@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from msdepth_ros.core.engine import DepthEngine, default_model_path
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.nodes.calibration import Calibration, FilePoses, PoseSource, TfPoses
 from msdepth_ros.nodes.diagnostics import Diagnostics
 from msdepth_ros.nodes.filters import make_matcher
-from msdepth_ros.nodes.parameters import Settings, declare_parameters, read_settings
+from msdepth_ros.nodes.parameters import declare_parameters, read_settings
 from msdepth_ros.nodes.pipeline import Equipment, Pipeline
 from msdepth_ros.nodes.publishers import Outputs
+from msdepth_ros.nodes.services import Services
 from msdepth_ros.nodes.statistics import Statistics
+
+
+def load_engine(settings: Settings) -> DepthEngine:
+    """Loads the model that the settings name.
+
+    Raises:
+        MsdepthError: it cannot be loaded, is not the one on its card, or does not know the cameras.
+    """
+    path = Path(settings.model_path) if settings.model_path else default_model_path()
+    cache = Path(settings.model_cache_dir) if settings.model_cache_dir else None
+    engine = DepthEngine(path, providers=settings.providers, cache_dir=cache)
+    unknown = [spectrum for spectrum in settings.spectra if spectrum not in engine.info.spectra]
+    if unknown:
+        raise MsdepthError(f"model {path} does not know {unknown}; take them out of the parameter spectra")
+    return engine
 
 
 class FusedDepthNode(LifecycleNode):
@@ -37,7 +55,9 @@ class FusedDepthNode(LifecycleNode):
             raise
         self._equipment: Equipment | None = None
         self._pipeline: Pipeline | None = None
-        self._diagnostics = Diagnostics(self, self._settings.spectra)
+        self._enabled = True
+        self._diagnostics = Diagnostics(self, self._settings.spectra, lambda: self._settings.watchdog_silence_s)
+        self._offered = Services(self, enable=self._enable, load=self._load_for_reload, exchange=self._exchange)
 
     @property
     def settings(self) -> Settings:
@@ -55,6 +75,36 @@ class FusedDepthNode(LifecycleNode):
 
     def _on_settings(self, settings: Settings) -> None:
         self._settings = settings
+        if self._pipeline is not None:
+            self._pipeline.reconfigure(settings)
+
+    def _enable(self, wanted: bool) -> str:
+        """Lets sets be computed, or not; returns what that means now."""
+        self._enabled = wanted
+        if self._pipeline is None:
+            return "kept for when the node is active"
+        self._pipeline.enabled = wanted
+        return "computing" if wanted else "cameras are still watched, nothing is computed"
+
+    def _load_for_reload(self) -> tuple[Equipment, DepthEngine]:
+        """Loads the model once more, in the thread of the service; the present one goes on."""
+        equipment, settings = self._equipment, self._settings
+        if equipment is None:
+            raise MsdepthError("the node has no model yet; configure it")
+        engine = load_engine(settings)
+        engine.warm_up()
+        return equipment, engine
+
+    def _exchange(self, loaded: tuple[Equipment, DepthEngine]) -> str:
+        """Takes a model that was loaded for the present equipment; returns its name."""
+        before, engine = loaded
+        if before is not self._equipment:
+            raise MsdepthError("the node was cleaned up meanwhile; its next configure loads the model anyway")
+        self._equipment = replace(before, engine=engine)
+        if self._pipeline is not None:
+            self._pipeline.equipment = self._equipment
+        self._diagnostics.configured(self._equipment)
+        return f"model {engine.info.name} {engine.info.version} on {', '.join(engine.providers)}"
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms the model, prepares calibration and outputs."""
@@ -70,12 +120,7 @@ class FusedDepthNode(LifecycleNode):
 
     def _equip(self, settings: Settings) -> Equipment:
         """Makes what configuring makes; nothing stays behind when it fails."""
-        path = Path(settings.model_path) if settings.model_path else default_model_path()
-        cache = Path(settings.model_cache_dir) if settings.model_cache_dir else None
-        engine = DepthEngine(path, providers=settings.providers, cache_dir=cache)
-        unknown = [spectrum for spectrum in settings.spectra if spectrum not in engine.info.spectra]
-        if unknown:
-            raise MsdepthError(f"model {path} does not know {unknown}; take them out of the parameter spectra")
+        engine = load_engine(settings)
         make_matcher(settings)  # says now, not when activated, if a package is missing
         poses: PoseSource = (
             FilePoses(settings.calibration_file, settings.spectra)
@@ -84,10 +129,9 @@ class FusedDepthNode(LifecycleNode):
         )
         try:
             engine.warm_up()
-            calibration = Calibration(
-                reference=settings.reference, poses=poses, width=engine.info.width, height=engine.info.height
-            )
-            return Equipment(engine, calibration, Outputs(self), Statistics(settings.spectra))
+            calibration = Calibration(reference=settings.reference, poses=poses)
+            statistics = Statistics(settings.spectra, reference=settings.reference, limits=settings.health)
+            return Equipment(engine, calibration, Outputs(self), statistics)
         except Exception:
             poses.close()
             raise
@@ -100,6 +144,7 @@ class FusedDepthNode(LifecycleNode):
             self._pipeline = Pipeline(self, self._equipment, lambda: self._settings)
         except Exception as error:  # noqa: BLE001
             return self._refuse("activate", error)
+        self._pipeline.enabled = self._enabled
         self._diagnostics.activated(self._pipeline)
         cameras = spectra_key(self._settings.spectra)
         self.get_logger().info(f"active: {self._settings.image_transport} images of {cameras}")
@@ -150,6 +195,6 @@ class FusedDepthNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Ends the inference thread before the publishers go."""
-        if getattr(self, "_diagnostics", None) is not None:
+        if getattr(self, "_offered", None) is not None:
             self._free()
         super().destroy_node()

@@ -14,13 +14,16 @@ from rclpy.lifecycle import LifecycleNode
 
 from msdepth_ros.core.engine import DepthEngine
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health import Fault, Seen, leave_out
+from msdepth_ros.core.image_health import measure
+from msdepth_ros.core.output import published_depth_m
+from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.synchronizer import FrameSet
 from msdepth_ros.nodes.calibration import Calibration
-from msdepth_ros.nodes.filters import make_matcher
+from msdepth_ros.nodes.filters import make_matcher, reconfigure
 from msdepth_ros.nodes.inputs import CameraInput, Frame
 from msdepth_ros.nodes.messages import header_at
-from msdepth_ros.nodes.parameters import Settings
-from msdepth_ros.nodes.publishers import Outputs, published_depth_m
+from msdepth_ros.nodes.publishers import Outputs
 from msdepth_ros.nodes.statistics import Statistics
 from msdepth_ros.nodes.worker import NewestItemWorker
 
@@ -46,16 +49,24 @@ class Pipeline:
         node: to subscribe with.
         equipment: made by configure.
         settings: called for the present settings, some of which change while the node runs.
+
+    Attributes:
+        enabled: whether sets are computed.
+        equipment: what is worked with; the model may be exchanged.
+        matcher: builds the sets.
+        inputs: the cameras.
     """
 
     def __init__(self, node: LifecycleNode, equipment: Equipment, settings: Callable[[], Settings]) -> None:
-        self._node, self._equipment, self._settings = node, equipment, settings
+        self._node, self.equipment, self._settings = node, equipment, settings
         self._logged_s: dict[str, float] = {}
-        equipment.statistics.restart_health()
+        self.enabled = True
         fixed = settings()
+        equipment.statistics.set_limits(fixed.health)
+        equipment.statistics.restart_health()
         self.matcher = make_matcher(fixed)
         self._worker = NewestItemWorker[FrameSet](
-            self._process, on_drop=lambda _: equipment.statistics.dropped(), on_error=self._failed
+            self._process, on_drop=lambda _: self.equipment.statistics.note("dropped"), on_error=self._failed
         )
         # Deadlines are about how long people wait, whatever the simulation's clock does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -74,10 +85,25 @@ class Pipeline:
         for spectrum in settings.spectra:
             camera = CameraInput(
                 self._node, spectrum, image_transport=settings.image_transport,
-                calibration=self._equipment.calibration, deliver=self._on_frame,
+                calibration=self.equipment.calibration, deliver=self._on_frame,
                 reject=functools.partial(self._reject, spectrum), guard=self._guard,
             )  # fmt: skip
             self.inputs.append(camera)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Takes changed live settings where they are kept; the others are read when they are needed."""
+        self.matcher = reconfigure(self.matcher, settings)
+        self.equipment.statistics.set_limits(settings.health)
+
+    @property
+    def settings(self) -> Settings:
+        """The present settings."""
+        return self._settings()
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the network has worked on one set, seconds."""
+        return self._worker.busy_s
 
     def close(self) -> bool:
         """Stops everything.
@@ -109,7 +135,12 @@ class Pipeline:
             self._latched_timer.cancel()
 
     def _on_frame(self, spectrum: str, frame: Frame) -> None:
-        self._equipment.statistics.accepted(spectrum)
+        settings = self._settings()
+        height, width = frame.image.shape[:2]
+        offset_ns = round(settings.sync_offset_s[spectrum] * 1e9)
+        facts = measure(frame.image, bits=settings.nir_bits if spectrum == "nir" else None)
+        seen = Seen(frame.stamp_ns + offset_ns, facts, f"{width} x {height} {frame.encoding}")
+        frame = frame._replace(faults=self.equipment.statistics.accepted(spectrum, seen))
         self._submit(self.matcher.add(spectrum, frame.stamp_ns, frame, time.monotonic_ns()))
 
     def _on_deadline(self) -> None:
@@ -118,6 +149,7 @@ class Pipeline:
     def _submit(self, ready: Sequence[FrameSet]) -> None:
         """Hands sets to the inference thread, and sets the timer to the next deadline."""
         for frame_set in ready:
+            self.equipment.statistics.note("formed")
             self._worker.submit(frame_set)
         deadline_ns = self.matcher.next_deadline_ns()
         if deadline_ns is None:
@@ -128,38 +160,55 @@ class Pipeline:
 
     def _process(self, frame_set: FrameSet) -> None:
         """Computes and publishes one set, in the inference thread."""
-        engine, calibration = self._equipment.engine, self._equipment.calibration
-        outputs, statistics = self._equipment.outputs, self._equipment.statistics
-        if not outputs.subscribers():
-            statistics.skipped()
+        equipment, settings = self.equipment, self._settings()
+        statistics = equipment.statistics
+        if not self.enabled or not equipment.outputs.subscribers():
+            statistics.note("skipped")
             return
-        settings = self._settings()
-        views, uncalibrated = calibration.views(frame_set.spectra)
+        frames = self._usable(frame_set, settings)
+        if not frames:
+            return
+        info = equipment.engine.info
+        views, uncalibrated = equipment.calibration.views(frames, info.width, info.height)
         for spectrum, reason in uncalibrated.items():
-            self._reject(spectrum, f"{spectrum}/image", reason)
-        frames: dict[str, Frame] = {
-            spectrum: frame_set.items[spectrum].item for spectrum in frame_set.spectra if spectrum in views.maps
-        }
+            self._reject(spectrum, f"{spectrum}/image", reason, Fault.CALIBRATION)
+        frames = {spectrum: frame for spectrum, frame in frames.items() if spectrum in views.maps}
         if not frames:
             raise MsdepthError(f"no camera of the set {frame_set.spectra} is calibrated")
         images = {spectrum: frame.image for spectrum, frame in frames.items()}
-        result = engine.estimate(images, views, bits={"nir": settings.nir_bits})
+        result = equipment.engine.estimate(images, views, bits={"nir": settings.nir_bits})
         if self._worker.stopping:
             return
         reference = frame_set.items.get(settings.reference)
         stamp_ns = reference.item.stamp_ns if reference else frame_set.stamp_ns
         # the network's depth ends at its own range: there, too, is beyond
-        limits = {"min_m": settings.depth_min_m, "max_m": min(settings.depth_max_m, engine.info.max_m)}
+        limits = {"min_m": settings.depth_min_m, "max_m": min(settings.depth_max_m, info.max_m)}
         depth_m = published_depth_m(result, min_confidence=settings.output_min_confidence, **limits)
-        outputs.publish(header_at(stamp_ns, calibration.output_frame), result, depth_m, **limits)
+        header = header_at(stamp_ns, equipment.calibration.output_frame)
+        equipment.outputs.publish(header, result, depth_m, **limits)
         newest_ns = max(frame.stamp_ns for frame in frames.values())
-        latency_ms = (self._node.get_clock().now().nanoseconds - newest_ns) * 1e-6
-        statistics.published(frames, inference_ms=result.inference_ms, latency_ms=latency_ms)
+        statistics.published(frames, inference_ms=result.inference_ms, latency_ms=self._since_ms(newest_ns))
 
-    def _reject(self, spectrum: str, topic: str, reason: str) -> None:
+    def _usable(self, frame_set: FrameSet, settings: Settings) -> dict[str, Frame]:
+        """The images of a set that show something; if there are none, that is counted and said."""
+        frames: dict[str, Frame] = {spectrum: item.item for spectrum, item in frame_set.items.items()}
+        faults = {spectrum: frame.faults for spectrum, frame in frames.items()}
+        reasons = leave_out(faults) if settings.health.leave_out else {}
+        self.equipment.statistics.left_out(reasons)
+        if len(reasons) == len(frames):
+            text = ", ".join(f"{spectrum} {reason}" for spectrum, reason in reasons.items())
+            self.equipment.statistics.unusable(f"no image of the set is usable: {text}; look at the cameras")
+        return {spectrum: frame for spectrum, frame in frames.items() if spectrum not in reasons}
+
+    def _since_ms(self, stamp_ns: int) -> float | None:
+        """How long ago a stamp was; None while simulated time has not begun."""
+        now_ns = self._node.get_clock().now().nanoseconds
+        return (now_ns - stamp_ns) * 1e-6 if now_ns else None
+
+    def _reject(self, spectrum: str, topic: str, reason: str, fault: Fault = Fault.REJECTED) -> None:
         """Counts a message that is dropped; the log tells of each topic only now and then."""
         text = f"{topic}: {reason}"
-        self._equipment.statistics.rejected(spectrum, text)
+        self.equipment.statistics.rejected(spectrum, text, fault)
         now_s = time.monotonic()
         if now_s - self._logged_s.get(topic, -_LOG_EVERY_S) >= _LOG_EVERY_S:
             self._logged_s[topic] = now_s
@@ -170,9 +219,9 @@ class Pipeline:
         if not self._node.context.ok():
             return
         if isinstance(error, MsdepthError):
-            self._equipment.statistics.failed(str(error))
+            self.equipment.statistics.failed(str(error))
             self._node.get_logger().warning(str(error), throttle_duration_sec=_LOG_EVERY_S)
             return
-        self._equipment.statistics.failed(f"{type(error).__name__}: {error}")
+        self.equipment.statistics.failed(f"{type(error).__name__}: {error}")
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         self._node.get_logger().error(trace, throttle_duration_sec=_LOG_EVERY_S)

@@ -1,10 +1,11 @@
-"""How the small ROS tools (player, monitor) start and end."""
+"""How the small ROS tools (player, monitor, `msdepth play`) start and end."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.nodes.transport import prepare_process, require_rclpy
@@ -30,18 +31,35 @@ def run_tool(
     try:
         require_rclpy()
         prepare_process()
-        import rclpy
-        from rclpy.signals import SignalHandlerOptions
         from rclpy.utilities import remove_ros_args
 
         arguments = list(sys.argv if argv is None else [name, *argv])
         options = parser.parse_args(remove_ros_args(arguments)[1:])
-        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-        try:
+        with ros_session(arguments):
             run(options)
-        finally:
-            rclpy.try_shutdown()
     except MsdepthError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def ros_session(arguments: Sequence[str]) -> Iterator[None]:
+    """Runs what is within between rclpy's start and end; signals are its own matter.
+
+    Args:
+        arguments: Of the command line, for ROS arguments.
+
+    Raises:
+        MsdepthError: rclpy is not installed.
+    """
+    require_rclpy()
+    prepare_process()
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield
+    finally:
+        rclpy.try_shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -28,6 +29,7 @@ class NewestItemWorker(Generic[ItemT]):
         self._work, self._on_drop, self._on_error = work, on_drop, on_error
         self._slot: ItemT | None = None
         self._stopping = False
+        self._begun_s: float | None = None
         self._changed = threading.Condition()
         # A daemon, so that an execution provider that hangs cannot keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="msdepth_inference", daemon=True)
@@ -48,6 +50,12 @@ class NewestItemWorker(Generic[ItemT]):
         """Whether results are no longer wanted."""
         return self._stopping
 
+    @property
+    def busy_s(self) -> float:
+        """For how long the present item has been worked on, seconds; 0 while idle."""
+        begun_s = self._begun_s
+        return 0.0 if begun_s is None else time.monotonic() - begun_s
+
     def stop(self, timeout_s: float = 1.0) -> bool:
         """Ends the thread after the item it works on; what waits is discarded.
 
@@ -67,7 +75,10 @@ class NewestItemWorker(Generic[ItemT]):
                 if self._stopping:
                     return
                 item, self._slot = self._slot, None
+                self._begun_s = time.monotonic()
             try:
                 self._work(item)  # type: ignore[arg-type]  the wait ends with an item
             except Exception as error:  # noqa: BLE001  whatever the work raises is reported, and the next item is tried
                 self._on_error(error)
+            finally:
+                self._begun_s = None

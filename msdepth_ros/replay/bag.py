@@ -1,29 +1,40 @@
-"""Read rosbag2 recordings (MCAP or SQLite) without ROS, and notice when something is missing."""
+"""Read rosbag2 recordings without ROS, whole or damaged, and notice when something is missing.
+
+The storage files themselves are read, and what they hold is compared with what metadata.yaml promises. So a recording
+without metadata, one whose QoS is written differently in two places, or one whose recorder was killed gives what it
+has; and one that lost messages does not pass for whole.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from rosbags.highlevel import AnyReader
-from rosbags.typesys import Stores, get_typestore
+import numpy as np
+from numpy.typing import NDArray
 from rosbags.typesys.store import Typestore
 
-from msdepth_ros.core.camera import CameraModel
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.replay.bag_files import find_files, open_files
+from msdepth_ros.replay.message_types import ros2_typestore, stamp_of, typestore_for
+from msdepth_ros.replay.metadata import Metadata
+from msdepth_ros.replay.storage import INDEX, Channel, Storage
+from msdepth_ros.replay.unpack import ZSTD_START, unpack
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+SEVERAL_TYPES = "several types"
+
+__all__ = ["Bag", "BagMessage", "Payload", "TopicSummary", "ros2_typestore", "stamp_of"]
 
 
 class TopicSummary(NamedTuple):
-    """What a bag says of one topic."""
+    """What a bag holds of one topic."""
 
     msgtype: str
     message_count: int
@@ -43,10 +54,18 @@ class BagMessage(NamedTuple):
     message: Any
 
 
-@functools.cache
-def ros2_typestore() -> Typestore:
-    """Types of the messages that every supported distribution shares (none of ours changed since Humble)."""
-    return get_typestore(Stores.ROS2_HUMBLE)
+class Payload(NamedTuple):
+    """One message as it was recorded.
+
+    Attributes:
+        topic: Its topic.
+        log_ns: When it was recorded.
+        data: The serialized message.
+    """
+
+    topic: str
+    log_ns: int
+    data: bytes
 
 
 class Bag:
@@ -55,6 +74,9 @@ class Bag:
     Args:
         path: The bag's folder, or one `.mcap` or `.db3` file.
 
+    Attributes:
+        remarks: What is worth telling of a recording that can be read all the same.
+
     Raises:
         MsdepthError: On opening, if the path is not a readable rosbag2.
     """
@@ -62,36 +84,41 @@ class Bag:
     def __init__(self, path: Path) -> None:
         """Remember the path; nothing is opened yet."""
         self.path = path
-        self._reader: AnyReader | None = None
+        self.remarks: tuple[str, ...] = ()
+        self._stack: ExitStack | None = None
+        self._storages: list[Storage] = []
+        self._index: NDArray[Any] = np.empty(0, INDEX)
+        self._file_of: NDArray[np.int32] = np.empty(0, np.int32)
+        self._topic_of: NDArray[np.int32] = np.empty(0, np.int32)
+        self._channels: dict[str, list[Channel]] = {}
         self._topics: dict[str, TopicSummary] = {}
+        self._promised: Mapping[str, int] = {}
+        self._qos: Mapping[str, str] = {}
 
     def __enter__(self) -> Bag:
         """Open the bag and read its table of contents."""
-        if not self.path.exists():
-            raise MsdepthError(f"bag {self.path} does not exist; give the folder that holds metadata.yaml")
-        if self.path.suffix == ".bag":
-            raise MsdepthError(f"bag {self.path} is of ROS 1; convert it with rosbags-convert --src FILE --dst DIR")
-        try:
-            reader = AnyReader([self.path], default_typestore=ros2_typestore())
-            reader.open()
-            self._topics = {
-                name: TopicSummary(info.msgtype or "several types", int(info.msgcount))
-                for name, info in sorted(reader.topics.items())
-            }
-        except Exception as error:  # broken bytes make rosbags, apsw, ruamel.yaml and zstd raise whatever they like
-            raise MsdepthError(
-                f"bag {self.path} cannot be read: {_text(error)}; record or copy it again, or try `ros2 bag reindex`"
-            ) from error
-        self._reader = reader
+        with ExitStack() as stack:
+            try:
+                files, metadata = find_files(self.path)
+                self._storages = open_files(files, stack)
+            except MsdepthError as error:
+                text = str(error)
+                separator = " " if text.split()[0] in ("does", "holds", "lacks") else ": "
+                raise MsdepthError(f"bag {self.path}{separator}{text}") from error
+            self._take_index()
+            self._promised, self._qos = (metadata.counts, metadata.qos) if metadata else ({}, {})
+            self._take_topics(metadata)
+            self.remarks = tuple(self._remarks())
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the files."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        if self._stack is not None:
+            self._stack.close()
+            self._stack = None
 
     @property
     def topics(self) -> dict[str, TopicSummary]:
@@ -100,12 +127,32 @@ class Bag:
         return self._topics
 
     @property
+    def start_ns(self) -> int:
+        """When the first message was recorded; 0 for an empty bag."""
+        return int(self._opened()["log_ns"][0]) if len(self._index) else 0
+
+    @property
+    def end_ns(self) -> int:
+        """When the last message was recorded; 0 for an empty bag."""
+        return int(self._opened()["log_ns"][-1]) if len(self._index) else 0
+
+    @property
     def duration_ns(self) -> int:
         """Time from the first to the last message, by the clock of the recording."""
-        return self._opened().duration
+        return self.end_ns - self.start_ns
+
+    def times_ns(self, topic: str) -> NDArray[np.int64]:
+        """When each message of a topic was recorded; nothing is read for it."""
+        times: NDArray[np.int64] = self._opened()["log_ns"][self._topic_of == list(self._topics).index(topic)]
+        return times
+
+    def offered_qos(self, topic: str) -> str:
+        """QoS profiles that a topic was published with, as YAML; empty where the recording does not say."""
+        known = [channel.qos for channel in self._channels.get(topic, ())] + [self._qos.get(topic, "")]
+        return next((text for text in known if text.strip() not in ("", "[]")), "")
 
     def require(self, wanted: Mapping[str, Collection[str]]) -> None:
-        """Check that topics are there with an acceptable type.
+        """Check that topics are there with an acceptable type, and with all messages that the metadata promises.
 
         Args:
             wanted: Accepted message types for each topic.
@@ -114,6 +161,7 @@ class Bag:
             MsdepthError: Names the bag, the topics that are missing and what is there instead.
         """
         topics = self.topics
+        self._compare([name for name in wanted if name in topics])
         missing = [name for name in wanted if name not in topics or not topics[name].message_count]
         if missing:
             there = ", ".join(f"{name} ({summary.message_count})" for name, summary in topics.items()) or "nothing"
@@ -135,76 +183,115 @@ class Bag:
             duration_ns: Stop this long after the start of the recording.
 
         Raises:
-            MsdepthError: Damaged data; or, at the end, another number of messages than the bag promised.
+            MsdepthError: Damaged data; or fewer messages than the bag promises.
         """
-        reader = self._opened()
-        self.require({name: (self.topics[name].msgtype,) if name in self.topics else () for name in topics})
-        connections = [connection for connection in reader.connections if connection.topic in topics]
-        stop = None if duration_ns is None else reader.start_time + duration_ns
-        counts: Counter[str] = Counter()
-        stream = reader.messages(connections, stop=stop)
-        while True:
-            try:
-                connection, log_ns, data = next(stream)
-                counts[connection.topic] += 1
-                message: Any = reader.deserialize(data, connection.msgtype)
-            except StopIteration:
-                break
-            except Exception as error:  # as on opening; nothing of ours runs in this block
-                read = ", ".join(f"{name} {counts[name]}" for name in topics)
-                raise MsdepthError(f"bag {self.path} is damaged after reading {read}: {_text(error)}") from error
-            yield BagMessage(connection.topic, stamp_of(message, log_ns), message)
-        self._compare(counts, topics, whole=stop is None)
+        stop_ns = None if duration_ns is None else self.start_ns + duration_ns
+        for payload in self.payloads(topics, stop_ns=stop_ns):
+            message = self.deserialise(payload)
+            yield BagMessage(payload.topic, stamp_of(message, payload.log_ns), message)
 
-    def _compare(self, counts: Counter[str], topics: Collection[str], *, whole: bool) -> None:
-        """Fail loudly if the storage gave other numbers than the table of contents."""
-        promised = {name: self.topics[name].message_count for name in topics}
-        wrong = [name for name in topics if (counts[name] != promised[name] if whole else not counts[name])]
-        if wrong and (whole or not sum(counts.values())):
-            details = ", ".join(f"{name}: {counts[name]} of {promised[name]}" for name in wrong)
+    def payloads(
+        self, topics: Collection[str], *, start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[Payload]:
+        """Serialized messages of the given topics in order of recording.
+
+        Args:
+            topics: The topics wanted; each must be in the bag.
+            start_ns: Leave out what was recorded earlier.
+            stop_ns: Leave out what was recorded at this time or later.
+
+        Raises:
+            MsdepthError: Damaged data; or fewer messages than the bag promises.
+        """
+        index = self._opened()
+        self.require({name: (self.topics[name].msgtype,) if name in self.topics else () for name in topics})
+        first = 0 if start_ns is None else int(np.searchsorted(index["log_ns"], start_ns))
+        last = len(index) if stop_ns is None else int(np.searchsorted(index["log_ns"], stop_ns))
+        names = list(self._topics)
+        wanted = [number for number, name in enumerate(names) if name in topics]
+        for place in np.flatnonzero(np.isin(self._topic_of[first:last], wanted)) + first:
+            topic, log_ns = names[self._topic_of[place]], int(index["log_ns"][place])
+            try:
+                data = self._storages[self._file_of[place]].message(index[place])
+                data = unpack(data, "zstd") if data.startswith(ZSTD_START) else data
+            except MsdepthError as error:
+                raise MsdepthError(f"bag {self.path}: a message on {topic} at {log_ns} ns: {error}") from error
+            yield Payload(topic, log_ns, data)
+
+    def deserialise(self, payload: Payload) -> Any:
+        """The message of a payload.
+
+        Raises:
+            MsdepthError: The bytes are not a message of the topic's type, or nothing describes that type.
+        """
+        store = self.typestore(payload.topic)
+        try:
+            return store.deserialize_cdr(payload.data, self.topics[payload.topic].msgtype)
+        except Exception as error:  # rosbags raises whatever the bytes lead to
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise MsdepthError(
-                f"bag {self.path} does not hold what its metadata promises (read of promised: {details}); "
-                "the recording is incomplete or its metadata.yaml does not fit the storage: try `ros2 bag reindex`"
+                f"bag {self.path}: a message on {payload.topic} at {payload.log_ns} ns is damaged: {reason}"
+            ) from error
+
+    def typestore(self, topic: str) -> Typestore:
+        """The types that are needed to read a topic."""
+        try:
+            return typestore_for(self._channels[topic])
+        except MsdepthError as error:
+            raise MsdepthError(f"bag {self.path}: topic {topic}: {error}") from error
+
+    def _take_index(self) -> None:
+        """Sorts the messages of all files by time of recording; equal times stay in the order of the files."""
+        parts = [storage.index for storage in self._storages]
+        index = np.concatenate([np.empty(0, INDEX), *parts])
+        file_of = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
+        order = np.lexsort((index["offset"], index["block"], file_of, index["log_ns"]))
+        self._index, self._file_of = index[order], file_of[order]
+
+    def _take_topics(self, metadata: Metadata | None) -> None:
+        """Counts the messages of each topic, and compares with what the metadata promises."""
+        self._channels = {}
+        for storage in self._storages:
+            for channel in storage.channels.values():
+                self._channels.setdefault(channel.topic, []).append(channel)
+        types = {topic: {channel.msgtype for channel in channels} for topic, channels in self._channels.items()}
+        for topic, msgtype in (metadata.types if metadata else {}).items():
+            types.setdefault(topic, {msgtype})
+        numbers = {topic: number for number, topic in enumerate(sorted(types))}
+        self._topic_of = np.empty(len(self._index), np.int32)
+        for file, storage in enumerate(self._storages):
+            mine = self._file_of == file
+            for number, channel in storage.channels.items():
+                self._topic_of[mine & (self._index["channel"] == number)] = numbers[channel.topic]
+        counts = np.bincount(self._topic_of, minlength=len(types)).tolist()
+        self._topics = {
+            topic: TopicSummary(next(iter(types[topic])) if len(types[topic]) == 1 else SEVERAL_TYPES, counts[number])
+            for topic, number in numbers.items()
+        }
+
+    def _remarks(self) -> Iterator[str]:
+        """What the storage files and the metadata tell."""
+        for storage in self._storages:
+            if storage.damage:
+                yield f"{storage.damage}; what was recorded before is read"
+        for topic, promised in self._promised.items():
+            found = self._topics[topic].message_count
+            if found != promised:
+                yield f"metadata.yaml promises {promised} messages on {topic}, the files hold {found}"
+
+    def _compare(self, topics: Collection[str]) -> None:
+        """Fails if the files hold less than the metadata promises."""
+        known = {name: (self._topics[name].message_count, self._promised.get(name, 0)) for name in topics}
+        lost = [f"{name}: {found} of {promised}" for name, (found, promised) in known.items() if found < promised]
+        if lost:
+            details = "; ".join([", ".join(lost), *(storage.damage for storage in self._storages if storage.damage)])
+            raise MsdepthError(
+                f"bag {self.path} does not hold what its metadata.yaml promises (read of promised: {details}); "
+                "copy it again, or accept the loss: `ros2 bag reindex`, or move metadata.yaml away"
             )
 
-    def _opened(self) -> AnyReader:
-        """The reader, or an error for the programmer."""
-        if self._reader is None:
+    def _opened(self) -> NDArray[Any]:
+        """The index, or an error for the programmer."""
+        if self._stack is None:
             raise MsdepthError(f"bag {self.path} is not open; use `with Bag(path) as bag:`")
-        return self._reader
-
-
-def stamp_of(message: Any, otherwise_ns: int) -> int:
-    """Header stamp in nanoseconds, or `otherwise_ns` for a message without a header."""
-    header = getattr(message, "header", None)
-    return otherwise_ns if header is None else int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
-
-
-def camera_model(label: str, message: Any) -> CameraModel:
-    """Camera model from a CameraInfo message.
-
-    Args:
-        label: Name of the camera, usually its spectrum.
-        message: A sensor_msgs/CameraInfo.
-
-    Raises:
-        MsdepthError: The intrinsics are not usable.
-    """
-    roi = message.roi
-    window = (int(roi.x_offset), int(roi.y_offset), int(roi.width), int(roi.height))
-    return CameraModel.from_camera_info_fields(
-        label,
-        int(message.width),
-        int(message.height),
-        message.k,
-        message.d,
-        message.distortion_model,
-        binning_x=int(message.binning_x),
-        binning_y=int(message.binning_y),
-        roi=window if any(window) else None,
-    )
-
-
-def _text(error: BaseException) -> str:
-    """One line for an error that may have none of its own."""
-    return " ".join(str(error).split()) or type(error).__name__
+        return self._index

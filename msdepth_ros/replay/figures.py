@@ -1,212 +1,297 @@
-"""The curves of a report, drawn by Plotly."""
+"""What the curves of every report are made of. Plotly draws; the page's script gives colours of light or dark."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
-from msdepth_ros.core.spectra import SPECTRA, spectra_key
-from msdepth_ros.replay.instants import Instant
-from msdepth_ros.replay.records import SetRecord, percentiles_ms
-
 SPECTRUM_COLOURS = {"rgb": "#2f81f7", "nir": "#a45bea", "thermal": "#e8743b"}
-_FUSED_COLOUR = "#1a9e75"
-_ALERT_COLOUR = "#d1373f"
-_SET_COLOURS = ("#1a9e75", "#2f81f7", "#e8743b", "#a45bea", "#c69214", "#d1373f", "#7b8794", "#5c6bc0")
-_GREY = "rgba(128,128,128,0.25)"
-_TEXT = "#808a94"  # readable on a light and on a dark page until the page's script sets the right one
-_LONGEST_GAP = 1.5  # periods without a set after which a bar ends
+FUSED_COLOUR = "#1a9e75"
+ALERT_COLOUR = "#d1373f"
+CAUTION_COLOUR = "#d9a514"
+GREY = "#7b8794"
+KEY_COLOURS = {
+    "rgb+nir+thermal": FUSED_COLOUR,
+    "rgb+nir": "#5c6bc0",
+    "rgb+thermal": "#c69214",
+    "nir+thermal": "#d0578f",
+    **SPECTRUM_COLOURS,
+}
+"""A combination of spectra has one colour wherever it is shown; a single one has that of its spectrum."""
+_GRID = "rgba(128,128,128,0.22)"
+_TOP_PX, _BOTTOM_PX, _GAP_PX = 34, 48, 58
+_LANE_WIDTH = 0.62
+_STRIPES = {"shape": "/", "size": 7, "solidity": 0.35, "fgcolor": "#6b4e00"}
 
 
-def alive_intervals(records: Sequence[SetRecord], spectrum: str, period_ns: int) -> list[tuple[int, int]]:
-    """Stretches of time in which a spectrum was in every set.
+class Curve(NamedTuple):
+    """Values over x.
 
-    Args:
-        records: The sets, in order of time.
-        spectrum: The spectrum.
-        period_ns: Time between two sets.
-
-    Returns:
-        Start and end of each stretch, nanoseconds; the end is one period after its last set.
+    Attributes:
+        name: For the legend.
+        colour: CSS colour.
+        x: Places.
+        y: Values; None or NaN leaves a gap.
+        mode: Of Plotly: `lines`, `markers` or both.
+        width: Of the line, px.
+        size: Of the markers, px.
+        dash: Of Plotly: `solid`, `dot` or `dash`.
+        hover: Plotly's template for what is shown at the pointer.
+        symbol: Plotly's marker.
+        listed: Show it in the legend.
     """
-    intervals: list[tuple[int, int]] = []
-    for record in records:
-        if spectrum not in record.spectra:
-            continue
-        end_ns = record.stamp_ns + period_ns
-        before = next((r for r in reversed(intervals)), None)
-        if before and record.stamp_ns - before[1] <= (_LONGEST_GAP - 1) * period_ns:
-            intervals[-1] = (before[0], end_ns)
-        else:
-            intervals.append((record.stamp_ns, end_ns))
-    return intervals
+
+    name: str
+    colour: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+    mode: str = "lines"
+    width: float = 1.6
+    size: float = 6
+    dash: str = "solid"
+    hover: str = "%{y:.2f}"
+    symbol: str = "circle"
+    listed: bool = True
 
 
-def timeline(
-    records: Sequence[SetRecord], instants: Sequence[Instant], *, unanswered_ns: Sequence[int], period_ns: int
-) -> str:
-    """Which spectra were alive, their confidence, latency and AbsRel over time, as a piece of HTML without Plotly.
+class Columns(NamedTuple):
+    """Upright bars.
 
-    Args:
-        records: The sets, in order of time.
-        instants: What was published.
-        unanswered_ns: Stamps of the instants without depth.
-        period_ns: Time between two instants.
+    Attributes:
+        name: For the legend.
+        colour: CSS colour.
+        x: Places, or names of categories.
+        y: Heights; None leaves a gap.
+        width: Of each bar in the unit of x; None leaves it to Plotly.
+        texts: Above the bars; empty for none.
+        hover: Plotly's template for what is shown at the pointer.
+        listed: Show it in the legend.
     """
-    start_ns = min([record.stamp_ns for record in records] + [instant.stamp_ns for instant in instants], default=0)
-    seconds = [(record.stamp_ns - start_ns) * 1e-9 for record in records]
-    figure = make_subplots(
-        rows=4,
-        cols=1,
-        shared_xaxes=True,
-        vertical_spacing=0.055,
-        row_heights=[0.19, 0.27, 0.27, 0.27],
-        subplot_titles=("Spectra in the set", "Mean confidence", "Latency, ms", "AbsRel, unscaled"),
-    )
-    _add_alive(figure, records, start_ns, period_ns, unanswered_ns)
-    _add_confidence(figure, records, seconds)
-    _add_latency(figure, records, seconds)
-    _add_error(figure, records, seconds)
-    _style(figure)
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, div_id="timeline", config=_CONFIG)
-    return html
+
+    name: str
+    colour: str
+    x: Sequence[float] | Sequence[str]
+    y: Sequence[float | None]
+    width: float | None = None
+    texts: Sequence[str] = ()
+    hover: str = "%{y:.3f}"
+    listed: bool = True
 
 
-_CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+class Spans(NamedTuple):
+    """Stretches of one lane.
+
+    Attributes:
+        lane: Name of the lane.
+        name: What these stretches mean.
+        colour: CSS colour.
+        stretches: Start and end of each, in the unit of x.
+        hatched: Draw them with stripes, which also who sees no colours can tell, and list them in the legend.
+    """
+
+    lane: str
+    name: str
+    colour: str
+    stretches: Sequence[tuple[float, float]]
+    hatched: bool = False
 
 
-def _add_alive(
-    figure: go.Figure, records: Sequence[SetRecord], start_ns: int, period_ns: int, unanswered_ns: Sequence[int]
-) -> None:
-    """A lane with bars for each spectrum, and a mark at each instant without an answer."""
-    for spectrum in reversed(SPECTRA):
-        intervals = alive_intervals(records, spectrum, period_ns)
-        figure.add_trace(
-            go.Bar(
-                orientation="h",
-                y=[spectrum] * len(intervals),
-                base=[(start - start_ns) * 1e-9 for start, _ in intervals],
-                x=[(end - start) * 1e-9 for start, end in intervals],
-                marker={"color": SPECTRUM_COLOURS[spectrum], "line": {"width": 0}},
-                width=0.62,
-                name=spectrum,
-                showlegend=False,
-                hovertemplate=f"{spectrum}: from %{{base:.2f}} s for %{{x:.2f}} s<extra></extra>",
-            ),
-            row=1,
-            col=1,
-        )
-    if unanswered_ns:
-        figure.add_trace(
-            go.Scatter(
-                x=[(stamp - start_ns) * 1e-9 for stamp in unanswered_ns],
-                y=[SPECTRA[0]] * len(unanswered_ns),
-                mode="markers",
-                marker={"symbol": "x", "size": 9, "color": _ALERT_COLOUR},
-                name="instant without depth",
-                legend="legend",
-            ),
-            row=1,
-            col=1,
-        )
-    figure.update_yaxes(categoryorder="array", categoryarray=list(reversed(SPECTRA)), row=1, col=1)
+class Marks(NamedTuple):
+    """Crosses on a lane.
+
+    Attributes:
+        lane: Name of the lane.
+        name: What they mean, for the legend.
+        x: Places.
+    """
+
+    lane: str
+    name: str
+    x: Sequence[float]
 
 
-def _add_confidence(figure: go.Figure, records: Sequence[SetRecord], seconds: Sequence[float]) -> None:
-    """Mean confidence of the fused depth and of each spectrum."""
-    curves: list[tuple[str, str, list[float | None]]] = [
-        (spectrum, SPECTRUM_COLOURS[spectrum], [record.view_confidence.get(spectrum) for record in records])
-        for spectrum in SPECTRA
-    ]
-    curves.append(("fused", _FUSED_COLOUR, [record.confidence for record in records]))
-    for name, colour, values in curves:
-        figure.add_trace(
-            go.Scatter(
-                x=seconds,
-                y=values,
-                mode="lines",
-                line={"color": colour, "width": 3 if name == "fused" else 1.6},
-                name=name,
-                connectgaps=False,
-                legend="legend",
-                hovertemplate="%{y:.2f}",
-            ),
-            row=2,
-            col=1,
-        )
-    figure.update_yaxes(range=[0, 1.02], row=2, col=1)
+class Row(NamedTuple):
+    """One of several plots above each other over the same x.
+
+    Attributes:
+        title: What it shows, with the unit.
+        curves: Drawn in this order.
+        spans: Stretches of lanes, drawn before the curves.
+        marks: Crosses on lanes.
+        lanes: Names of the lanes from top to bottom; empty where the row has none.
+        levels: Horizontal lines with a text.
+        limits: Of y; None leaves them to the data, from 0.
+        height_px: Of the plot alone.
+        columns: Upright bars, drawn beside each other.
+    """
+
+    title: str
+    curves: Sequence[Curve] = ()
+    spans: Sequence[Spans] = ()
+    marks: Sequence[Marks] = ()
+    lanes: Sequence[str] = ()
+    levels: Sequence[tuple[float, str]] = ()
+    limits: tuple[float, float] | None = None
+    height_px: int = 150
+    columns: Sequence[Columns] = ()
 
 
-def _add_latency(figure: go.Figure, records: Sequence[SetRecord], seconds: Sequence[float]) -> None:
-    """Latency of each set with its median and 99th percentile."""
-    latency = [round(record.latency_ms, 2) for record in records]
-    figure.add_trace(
-        go.Scatter(
-            x=seconds,
-            y=latency,
-            mode="lines+markers",
-            marker={"size": 4},
-            line={"color": _FUSED_COLOUR, "width": 1},
-            name="latency",
-            showlegend=False,
-            hovertemplate="%{y:.1f} ms",
-        ),
-        row=3,
-        col=1,
-    )
-    for name, value in percentiles_ms(latency).items():
-        if value is not None and name != "p90":
-            figure.add_hline(
-                y=value,
-                line={"color": _TEXT, "width": 1, "dash": "dot"},
-                annotation={"text": f"{name} {value:.0f} ms", "font": {"size": 11}},
-                annotation_position="top right",
-                row=3,
-                col=1,
-            )
-    figure.update_yaxes(rangemode="tozero", row=3, col=1)
+def numbers(values: Iterable[float | None]) -> NDArray[np.float32]:
+    """Values as float32, NaN for None: Plotly writes arrays in a third of the space of lists."""
+    return np.array([np.nan if value is None else value for value in values], np.float32)
 
 
-def _add_error(figure: go.Figure, records: Sequence[SetRecord], seconds: Sequence[float]) -> None:
-    """AbsRel of each set, one colour for each combination of spectra."""
-    keys = sorted({spectra_key(record.spectra) for record in records}, key=lambda key: (-key.count("+"), key))
-    for index, key in enumerate(keys):
-        chosen = [(t, r.abs_rel) for t, r in zip(seconds, records, strict=True) if spectra_key(r.spectra) == key]
-        figure.add_trace(
-            go.Scatter(
-                x=[t for t, _ in chosen],
-                y=[value for _, value in chosen],
-                mode="markers",
-                marker={"size": 7, "color": _SET_COLOURS[index % len(_SET_COLOURS)]},
-                name=key,
-                legend="legend2",
-                hovertemplate="%{y:.3f}",
-            ),
-            row=4,
-            col=1,
-        )
-    figure.update_yaxes(rangemode="tozero", row=4, col=1)
+def by_key(x: Sequence[float], y: Sequence[float | None], keys: Sequence[str]) -> list[Curve]:
+    """Points in one colour for each key, for example for each combination of spectra; most spectra first."""
+    curves = []
+    for name in sorted(set(keys), key=lambda key: (-key.count("+"), key)):
+        chosen = [(place, value) for place, value, key in zip(x, y, keys, strict=True) if key == name]
+        colour = KEY_COLOURS.get(name, GREY)
+        curves.append(Curve(name, colour, [t for t, _ in chosen], [v for _, v in chosen], "markers", hover="%{y:.3f}"))
+    return curves
 
 
-def _style(figure: go.Figure) -> None:
-    """One look for all rows, transparent so that it fits a light and a dark page."""
-    legend: dict[str, Any] = {"orientation": "h", "x": 1, "xanchor": "right", "yanchor": "bottom"}
+def styled(figure: go.Figure, height_px: int, *, legend: bool = False) -> go.Figure:
+    """Gives a figure the look of all others; it stays transparent so that it fits a light and a dark page."""
     figure.update_layout(
-        height=820,
-        margin={"l": 64, "r": 16, "t": 36, "b": 48},
+        template="none",
+        height=height_px,
+        margin={"l": 56, "r": 14, "t": _TOP_PX, "b": _BOTTOM_PX},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": _TEXT},
+        font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13},
+        showlegend=legend,
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"},
         hovermode="x",
-        barmode="overlay",
-        legend={**legend, "y": 0.795},
-        legend2={**legend, "y": 0.222},
+        dragmode="zoom",
+        bargap=0.25,
     )
-    figure.update_xaxes(gridcolor=_GREY, zeroline=False)
-    figure.update_yaxes(gridcolor=_GREY, zeroline=False, automargin=True)
-    figure.update_xaxes(title_text="time in the drive, s", row=4, col=1)
-    for annotation in figure.layout.annotations[:4]:
-        annotation.update(x=0, xanchor="left", font={"size": 14})
+    title = {"font": {"size": 13}, "standoff": 8}
+    figure.update_xaxes(gridcolor=_GRID, linecolor=_GRID, zeroline=False, ticks="", title=title)
+    figure.update_yaxes(gridcolor=_GRID, linecolor=_GRID, zeroline=False, ticks="", automargin=True, title=title)
+    return figure
+
+
+def stacked(rows: Sequence[Row], x_title: str) -> go.Figure:
+    """Rows above each other over one x axis, each with its own legend."""
+    inner_px = sum(row.height_px for row in rows) + _GAP_PX * (len(rows) - 1)
+    figure = make_subplots(
+        rows=len(rows),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=_GAP_PX / inner_px if len(rows) > 1 else 0,
+        row_heights=[row.height_px for row in rows],
+        subplot_titles=[row.title for row in rows],
+    )
+    styled(figure, inner_px + _TOP_PX + _BOTTOM_PX, legend=True)
+    for index, row in enumerate(rows, start=1):
+        _add_row(figure, row, index)
+        top = figure.get_subplot(index, 1).yaxis.domain[1]
+        place = {"orientation": "h", "x": 1, "xanchor": "right", "y": top, "yanchor": "bottom"}
+        figure.update_layout({_legend(index): place})
+    figure.update_layout(barmode="group" if any(row.columns for row in rows) else "overlay")
+    figure.update_xaxes(title_text=x_title, row=len(rows), col=1)
+    for annotation in figure.layout.annotations[: len(rows)]:
+        annotation.update(x=0, xanchor="left", font={"size": 14}, name="title")
+    return figure
+
+
+def _legend(index: int) -> str:
+    """Plotly's name of the legend of a row."""
+    return "legend" if index == 1 else f"legend{index}"
+
+
+def _add_row(figure: go.Figure, row: Row, index: int) -> None:
+    """Fills one of the plots."""
+    for spans in row.spans:
+        figure.add_trace(_bars(spans, _legend(index)), row=index, col=1)
+    for columns in row.columns:
+        figure.add_trace(_upright(columns, _legend(index)), row=index, col=1)
+    for marks in row.marks:
+        figure.add_trace(_crosses(marks, _legend(index)), row=index, col=1)
+    for curve in row.curves:
+        figure.add_trace(scatter(curve, legend=_legend(index)), row=index, col=1)
+    for value, text in row.levels:
+        figure.add_hline(
+            y=value,
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            annotation={"text": text, "font": {"size": 11}},
+            annotation_position="top right",
+            row=index,
+            col=1,
+        )
+    if row.lanes:
+        lanes = {"type": "category", "categoryorder": "array", "categoryarray": list(reversed(row.lanes))}
+        figure.update_yaxes(**lanes, range=[-0.5, len(row.lanes) - 0.5], row=index, col=1)
+    elif row.limits:
+        figure.update_yaxes(range=list(row.limits), row=index, col=1)
+    else:
+        figure.update_yaxes(rangemode="tozero", row=index, col=1)
+
+
+def scatter(curve: Curve, **settings: Any) -> go.Scatter:
+    """A curve as Plotly draws it."""
+    return go.Scatter(
+        x=numbers(curve.x),
+        y=numbers(curve.y),
+        mode=curve.mode,
+        line={"color": curve.colour, "width": curve.width, "dash": curve.dash},
+        marker={"color": curve.colour, "size": curve.size, "symbol": curve.symbol},
+        name=curve.name,
+        showlegend=curve.listed,
+        connectgaps=False,
+        hovertemplate=curve.hover,
+        **settings,
+    )
+
+
+def _upright(columns: Columns, legend: str) -> go.Bar:
+    """Upright bars as Plotly draws them."""
+    return go.Bar(
+        x=list(columns.x),
+        y=numbers(columns.y),
+        width=columns.width,
+        marker={"color": columns.colour, "line": {"width": 0}},
+        text=list(columns.texts) or None,
+        textposition="outside",
+        cliponaxis=False,
+        name=columns.name,
+        showlegend=columns.listed,
+        legend=legend,
+        hovertemplate=columns.hover,
+    )
+
+
+def _bars(spans: Spans, legend: str) -> go.Bar:
+    """The stretches of a lane."""
+    stripes = {**_STRIPES, "bgcolor": spans.colour} if spans.hatched else {}
+    return go.Bar(
+        orientation="h",
+        y=[spans.lane] * len(spans.stretches),
+        base=[round(start, 4) for start, _ in spans.stretches],
+        x=[round(end - start, 4) for start, end in spans.stretches],
+        marker={"color": spans.colour, "line": {"width": 0}, "pattern": stripes},
+        width=_LANE_WIDTH,
+        name=f"{spans.lane} {spans.name}",
+        showlegend=spans.hatched,
+        legend=legend,
+        hovertemplate=f"{spans.lane}: {spans.name} from %{{base:.2f}} s for %{{x:.2f}} s<extra></extra>",
+    )
+
+
+def _crosses(marks: Marks, legend: str) -> go.Scatter:
+    """Crosses on a lane."""
+    return go.Scatter(
+        x=numbers(marks.x),
+        y=[marks.lane] * len(marks.x),
+        mode="markers",
+        marker={"symbol": "x", "size": 9, "color": ALERT_COLOUR},
+        name=marks.name,
+        legend=legend,
+        hovertemplate=f"{marks.name} at %{{x:.2f}} s<extra></extra>",
+    )

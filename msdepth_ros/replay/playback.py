@@ -20,6 +20,8 @@ from msdepth_ros.replay.images import decode_image
 from msdepth_ros.replay.instants import camera_period_ns
 
 TRUTH = "ground_truth"
+STAMP_PLACE = 4  # after the encapsulation
+HEADER_STAMP = ((STAMP_PLACE, 0),)
 _REORDER_NS = 500_000_000  # recordings are in order of arrival; cameras differ in delay by less than this
 
 
@@ -60,20 +62,39 @@ class Source(NamedTuple):
     live_info: str
 
 
-class Packet(NamedTuple):
-    """One image with its camera_info, serialized for ROS 2.
+class Outgoing(NamedTuple):
+    """One message to publish.
 
     Attributes:
-        stamp_ns: Moment of capture, on the bag's clock; later passes of a loop continue it.
-        source: The camera.
-        image: Serialized sensor_msgs/Image.
-        info: Serialized sensor_msgs/CameraInfo.
+        topic: Where to.
+        data: The serialized message.
+        stamps: Places of its stamps in the data, and how much later than the packet each is, ns.
+    """
+
+    topic: str
+    data: bytearray
+    stamps: tuple[tuple[int, int], ...]
+
+
+class Packet(NamedTuple):
+    """Messages that leave together.
+
+    Attributes:
+        stamp_ns: When they are due, on the bag's clock; later passes of a loop continue it.
+        name: The camera, or the topic.
+        messages: In the order in which they are published.
+        loop_ns: What later passes of a loop added to the time.
     """
 
     stamp_ns: int
-    source: Source
-    image: bytearray
-    info: bytearray
+    name: str
+    messages: tuple[Outgoing, ...]
+    loop_ns: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the messages take."""
+        return sum(len(message.data) for message in self.messages)
 
 
 def find_sources(bag: Bag, config: PlaybackConfig) -> list[Source]:
@@ -108,10 +129,10 @@ def read_packets(config: PlaybackConfig) -> Iterator[Packet]:
         while True:
             stamps: list[tuple[int, str]] = []
             for packet in in_order(_one_pass(bag, sources, infos, length_ns), _REORDER_NS):
-                stamps.append((packet.stamp_ns, packet.source.name))
+                stamps.append((packet.stamp_ns, packet.name))
                 if length_ns is not None and packet.stamp_ns - stamps[0][0] >= length_ns:
                     break
-                yield packet._replace(stamp_ns=packet.stamp_ns + offset_ns)
+                yield packet._replace(stamp_ns=packet.stamp_ns + offset_ns, loop_ns=offset_ns)
             if not config.loop:
                 return
             period_ns = camera_period_ns(stamps)
@@ -139,8 +160,13 @@ def _one_pass(bag: Bag, sources: list[Source], infos: dict[str, Any], length_ns:
         if topic in by_topic:
             source = by_topic[topic]
             image = serialise_image(types, topic, message)
-            info = types.serialize_cdr(infos[source.info_topic], CAMERA_INFO)
-            yield Packet(stamp_ns, source, image, bytearray(info))
+            info = bytearray(types.serialize_cdr(infos[source.info_topic], CAMERA_INFO))
+            # camera_info goes first, so that it is there when the image is.
+            messages = (
+                Outgoing(source.live_info, info, HEADER_STAMP),
+                Outgoing(source.live_image, image, HEADER_STAMP),
+            )
+            yield Packet(stamp_ns, source.name, messages)
 
 
 def serialise_image(types: Typestore, topic: str, message: Any) -> bytearray:
@@ -165,11 +191,10 @@ def serialise_image(types: Typestore, topic: str, message: Any) -> bytearray:
     return bytearray(types.serialize_cdr(image, IMAGE))
 
 
-def stamped(payload: bytearray, stamp_ns: int) -> bytes:
-    """A serialized message with a new header stamp; the header must be its first field."""
-    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-    struct.pack_into("<iI" if payload[1] & 1 else ">iI", payload, 4, seconds, nanoseconds)
-    return bytes(payload)
+def put_stamp(payload: bytearray, stamp_ns: int, place: int = STAMP_PLACE) -> None:
+    """Writes a new stamp into a serialized message, by default into the header that is its first field."""
+    seconds, nanoseconds = divmod(max(0, stamp_ns), 1_000_000_000)
+    struct.pack_into("<iI" if payload[1] & 1 else ">iI", payload, place, seconds, nanoseconds)
 
 
 def in_order(packets: Iterable[Packet], window_ns: int) -> Iterator[Packet]:

@@ -6,12 +6,22 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
+from typing import Generic, Protocol, TypeVar
 
-from msdepth_ros.replay.playback import Packet
+
+class Sized(Protocol):
+    """What can be prepared: it knows how much memory it takes."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that it holds."""
 
 
-class ReadAhead:
-    """Prepares packets in a thread, so that decoding costs the publisher no time.
+T = TypeVar("T", bound=Sized)
+
+
+class ReadAhead(Generic[T]):
+    """Prepares packets in a thread, so that decoding costs the reader no time.
 
     A recording that fits into the limit is decoded whole before the first packet is needed; a longer one is decoded
     while it plays, never more than the limit ahead.
@@ -22,11 +32,11 @@ class ReadAhead:
         limit_packets: How many packets to hold at most, however small.
     """
 
-    def __init__(self, packets: Iterator[Packet], limit_bytes: int, limit_packets: int = 2000) -> None:
+    def __init__(self, packets: Iterator[T], limit_bytes: int, limit_packets: int = 2000) -> None:
         """Start the thread."""
         self._packets = packets
         self._limits = (limit_bytes, limit_packets)
-        self._ready: deque[Packet] = deque()
+        self._ready: deque[T] = deque()
         self._bytes = 0
         self._error: BaseException | None = None
         self._finished = self._closed = False
@@ -34,7 +44,7 @@ class ReadAhead:
         self._thread = threading.Thread(target=self._fill, name="read-ahead", daemon=True)
         self._thread.start()
 
-    def __enter__(self) -> ReadAhead:
+    def __enter__(self) -> ReadAhead[T]:
         """Use as a context, so that the thread ends."""
         return self
 
@@ -57,14 +67,14 @@ class ReadAhead:
             self._changed.wait_for(lambda: self._finished or self._full())
         self._raise()
 
-    def __iter__(self) -> Iterator[Packet]:
+    def __iter__(self) -> Iterator[T]:
         """Packets in order; waits for the thread where it is behind."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._ready or self._finished)
                 packet = self._ready.popleft() if self._ready else None
                 if packet is not None:
-                    self._bytes -= len(packet.image)
+                    self._bytes -= packet.size_bytes
                     self._changed.notify_all()
             if packet is None:
                 self._raise()
@@ -84,7 +94,7 @@ class ReadAhead:
                     if self._closed:
                         return
                     self._ready.append(packet)
-                    self._bytes += len(packet.image)
+                    self._bytes += packet.size_bytes
                     self._changed.notify_all()
         except BaseException as error:  # handed to the reader, whatever it is
             self._error = error

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.metrics import depth_metrics
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.replay.bag import CAMERA_INFO, DIAGNOSTICS, IMAGE, ros2_typestore
+from msdepth_ros.replay.ground_truth import sample_nearest
 from msdepth_ros.replay.images import DecodedImage, decode_image, depth_metres
 from msdepth_ros.replay.moments import Moment, MomentKeeper
 from msdepth_ros.replay.records import NodeReport, SetRecord
@@ -269,7 +269,4 @@ def resample_depth(
     columns = (truth_to_depth[0, 0] * np.arange(width) + truth_to_depth[0, 2]).astype(np.float32)
     rows = (truth_to_depth[1, 1] * np.arange(height) + truth_to_depth[1, 2]).astype(np.float32)
     map_x, map_y = np.meshgrid(columns, rows)
-    warped = cv2.remap(
-        depth_m, map_x, map_y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
-    )
-    return np.asarray(warped, dtype=np.float32)
+    return sample_nearest(depth_m, (map_x, map_y))

@@ -1,23 +1,30 @@
-"""The report of a run: one HTML page that needs nothing else."""
+"""The report of a live run: one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from plotly.offline import get_plotlyjs
-
-from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.replay.figures import SPECTRUM_COLOURS, timeline
 from msdepth_ros.replay.instants import Instant, camera_period_ns, count_answered
 from msdepth_ros.replay.moments import Moment, choose_moments
+from msdepth_ros.replay.page.render import (
+    Card,
+    Cell,
+    MomentView,
+    Table,
+    TableRow,
+    now_text,
+    number,
+    plot,
+    render,
+)
 from msdepth_ros.replay.records import SetRecord
-from msdepth_ros.replay.tiles import Tile, make_scales, moment_tiles
+from msdepth_ros.replay.tiles import moment_tiles
+from msdepth_ros.replay.timeline import timeline
+
+__all__ = ["Run", "now_text", "render_report", "write_report"]
 
 MOMENTS_SHOWN = 12
 
@@ -47,32 +54,6 @@ class Run:
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Card:
-    """A headline number; `state` is `good`, `bad` or empty."""
-
-    label: str
-    value: str
-    unit: str = ""
-    note: str = ""
-    state: str = ""
-
-
-@dataclass(frozen=True)
-class MomentView:
-    """A moment as the page shows it."""
-
-    time: str
-    facts: str
-    chips: list[dict[str, Any]]
-    groups: list[list[Tile]]
-
-
-def now_text() -> str:
-    """The current time for a heading."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-
-
 def write_report(path: Path, run: Run) -> None:
     """Write the page.
 
@@ -85,10 +66,6 @@ def write_report(path: Path, run: Run) -> None:
 
 def render_report(run: Run) -> str:
     """The page as text."""
-    template = files("msdepth_ros.replay").joinpath("report_template.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     records = sorted(run.records, key=lambda record: record.stamp_ns)
     ticks = [instant.stamp_ns for instant in run.instants] or [record.stamp_ns for record in records]
     period_ns = camera_period_ns((stamp_ns, "instant") for stamp_ns in ticks)
@@ -98,28 +75,22 @@ def render_report(run: Run) -> str:
         if not count_answered([instant], (record.stamp_ns for record in records), period_ns)
     ]
     start_ns = min([r.stamp_ns for r in records] + [instant.stamp_ns for instant in run.instants], default=0)
-    scales = make_scales()
-    moments = [
-        _moment_view(moment, start_ns, moment_tiles(moment, scales))
-        for moment in choose_moments(list(run.moments), MOMENTS_SHOWN)
-    ]
-    return environment.from_string(template).render(
-        title=run.title,
-        summary=run.summary,
-        made=run.made,
-        cards=_cards(run.summary),
-        by_spectra=_by_spectra(run.summary),
-        timeline=timeline(records, run.instants, unanswered_ns=unanswered, period_ns=period_ns),
-        moments=moments,
-        problems=run.problems,
-        notes=run.notes,
-        plotly_js=get_plotlyjs(),
+    drawn = timeline(records, run.instants, unanswered_ns=unanswered, period_ns=period_ns)
+    chosen = choose_moments(list(run.moments), MOMENTS_SHOWN)
+    return render(
+        "live.html",
+        {
+            "title": run.title,
+            "made": run.made,
+            "summary": run.summary,
+            "cards": _cards(run.summary),
+            "by_spectra": _by_spectra(run.summary),
+            "timeline": plot("timeline", "Spectra in the set, confidence, latency and error over time", drawn),
+            "moments": [_moment_view(index, moment, start_ns) for index, moment in enumerate(chosen, start=1)],
+            "problems": run.problems,
+            "notes": run.notes,
+        },
     )
-
-
-def number(value: float | None, pattern: str) -> str:
-    """A number for people; a dash if there is none."""
-    return "–" if value is None else format(value, pattern)
 
 
 def _cards(summary: Mapping[str, Any]) -> list[Card]:
@@ -139,22 +110,20 @@ def _cards(summary: Mapping[str, Any]) -> list[Card]:
     ]  # fmt: skip
 
 
-def _by_spectra(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the table of combinations, most frequent first."""
+def _by_spectra(summary: Mapping[str, Any]) -> Table:
+    """The table of combinations, most frequent first."""
     sets: Mapping[str, int] = summary["sets_by_spectra"]
     total = sum(sets.values())
-    return [
-        {
-            "key": key,
-            "sets": count,
-            "percent": round(100 * count / total, 1),
-            "abs_rel": number(summary["abs_rel_by_spectra"].get(key), ".3f"),
-        }
-        for key, count in sorted(sets.items(), key=lambda item: -item[1])
-    ]
+    rows = []
+    for key, count in sorted(sets.items(), key=lambda item: -item[1]):
+        share = round(100 * count / total, 1)
+        abs_rel = number(summary["abs_rel_by_spectra"].get(key), ".3f")
+        meter = Cell(f"{share} % of the sets", percent=share)
+        rows.append(TableRow([Cell(key), Cell(str(count)), meter, Cell(abs_rel)]))
+    return Table("By the spectra in the set", ("Spectra", "Sets", "Share", "AbsRel, unscaled"), rows)
 
 
-def _moment_view(moment: Moment, start_ns: int, groups: list[list[Tile]]) -> MomentView:
+def _moment_view(index: int, moment: Moment, start_ns: int) -> MomentView:
     """Texts and pictures of one moment."""
     record = moment.record
     facts = [f"latency {record.latency_ms:.0f} ms"]
@@ -162,8 +131,5 @@ def _moment_view(moment: Moment, start_ns: int, groups: list[list[Tile]]) -> Mom
         facts.append(f"AbsRel {record.abs_rel:.3f}")
     if record.coverage is not None:
         facts.append(f"depth on {100 * record.coverage:.0f} % of the pixels with truth")
-    chips = [
-        {"name": spectrum, "alive": spectrum in record.spectra, "colour": SPECTRUM_COLOURS[spectrum]}
-        for spectrum in SPECTRA
-    ]
-    return MomentView(f"{(record.stamp_ns - start_ns) * 1e-9:.1f} s", ", ".join(facts), chips, groups)
+    title = f"{(record.stamp_ns - start_ns) * 1e-9:.1f} s"
+    return MomentView(f"moment-{index}", title, ", ".join(facts), record.spectra, moment_tiles(moment))

@@ -25,7 +25,7 @@ from msdepth_ros.replay.images import DecodedImage
 from msdepth_ros.replay.moments import Moment
 
 _TICKS_M = (1, 2, 5, 10, 20, 40, 80)
-_WIDTH = 640
+WIDE_PX, NARROW_PX = 640, 400  # depth and error are looked at closely; the others are beside each other
 _QUALITY = 82
 _STRIP_PIXELS = 256
 
@@ -43,7 +43,7 @@ class Scale:
 
     Attributes:
         label: What it shows, with the unit.
-        strip: The colours as an embedded image.
+        strip: The colours as an embedded image, near or low on the left.
         ticks: Its labels.
     """
 
@@ -57,55 +57,58 @@ class Tile:
     """One picture with its text.
 
     Attributes:
+        name: Its place on the page, for example `depth` or `confidence-rgb`.
         caption: What it is.
         alt: What it shows, for those who do not see it.
-        image: The embedded image; None if there is none.
+        image: The embedded image; empty if there is none.
         absent: What to say then.
         note: A number or remark beside the caption.
-        scale: Its colour scale.
+        scale: Field of `Scales` with its colour scale; empty where it has none.
     """
 
+    name: str
     caption: str
     alt: str
-    image: str | None = None
+    image: str = ""
     absent: str = ""
     note: str = ""
-    scale: Scale | None = None
+    scale: str = ""
 
 
-def data_uri(rgb: NDArray[np.uint8], kind: str = "jpeg") -> str:
+def data_uri(rgb: NDArray[np.uint8], kind: str = "webp") -> str:
     """Embed an image.
 
     Args:
         rgb: uint8 [H,W,3] in RGB order, or [H,W].
-        kind: `jpeg` or `png`.
+        kind: `webp`, small and for the eye, or `png`, exact.
     """
     image = rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    settings = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if kind == "jpeg" else []
+    settings = [cv2.IMWRITE_WEBP_QUALITY, _QUALITY] if kind == "webp" else []
     encoded, data = cv2.imencode(f".{kind}", image, settings)
     if not encoded:
         raise MsdepthError(f"an image of shape {rgb.shape} could not be encoded as {kind}")
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode('ascii')}"
 
 
-def input_picture(spectrum: str, image: DecodedImage) -> NDArray[np.uint8]:
-    """An input image as the network gets it, in the width of a tile: uint8 [H,W,3] in RGB order."""
+def input_picture(spectrum: str, image: DecodedImage, width_px: int = WIDE_PX) -> NDArray[np.uint8]:
+    """An input image as the network gets it, at most so wide: uint8 [H,W,3] in RGB order."""
     pixels = cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB) if image.encoding in ("bgr8", "8UC3") else image.pixels
-    return shrink(displayable(spectrum, pixels))
+    return shrink(displayable(spectrum, pixels), width_px)
 
 
-def shrink(image: NDArray[Any]) -> NDArray[Any]:
-    """An image of at most the width of a tile."""
+def shrink(image: NDArray[Any], width_px: int = WIDE_PX) -> NDArray[Any]:
+    """An image of at most a width."""
     height, width = image.shape[:2]
-    if width <= _WIDTH:
+    if width <= width_px:
         return image
-    return np.asarray(cv2.resize(image, (_WIDTH, round(height * _WIDTH / width)), interpolation=cv2.INTER_AREA))
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
 
 
-def squared(image: NDArray[Any], fx_over_fy: float, interpolation: int) -> NDArray[Any]:
-    """An image as wide as a tile, with square pixels."""
+def squared(image: NDArray[Any], fx_over_fy: float, interpolation: int, width_px: int = WIDE_PX) -> NDArray[Any]:
+    """An image of a width, with square pixels."""
     height, width = image.shape
-    size = (_WIDTH, max(1, round(height * _WIDTH / width * fx_over_fy)))
+    size = (width_px, max(1, round(height * width_px / width * fx_over_fy)))
     return np.asarray(cv2.resize(image, size, interpolation=interpolation))
 
 
@@ -119,6 +122,9 @@ def error_picture(depth_m: NDArray[np.float32], truth_m: NDArray[np.float32]) ->
     """Relative error in colour, grey where there is no truth or no depth; beyond range counts as the farthest."""
     within = np.where(np.isposinf(depth_m), np.float32(FAR_M), depth_m)
     return shrink(colourise_error(within, truth_m))
+
+
+FUSED = "confidence"  # its key among the confidences of a moment
 
 
 class Scales(NamedTuple):
@@ -148,68 +154,66 @@ def make_scales() -> Scales:
     )
 
 
-def moment_tiles(moment: Moment, scales: Scales) -> list[list[Tile]]:
-    """The pictures of one moment in groups: inputs, confidence of each spectrum, results.
+def moment_tiles(moment: Moment) -> tuple[Tile, ...]:
+    """The pictures of one moment: depth and error, the inputs and the truth, the confidences of each and of all.
 
     Args:
         moment: The moment.
-        scales: Made once for the page.
     """
-    inputs = [_input_tile(moment, spectrum) for spectrum in SPECTRA]
-    confidences = [_confidence_tile(moment, spectrum, scales) for spectrum in SPECTRA]
-    results = [
-        Tile("Depth", _depth_alt("Fused depth", moment.depth_m),
-             data_uri(depth_picture(moment.depth_m, moment.fx_over_fy)), scale=scales.depth),
-        _truth_tile(moment, scales),
-        _error_tile(moment, scales),
-        _confidence_tile(moment, "confidence", scales),
-    ]  # fmt: skip
-    return [inputs, confidences, results]
+    depth = data_uri(depth_picture(moment.depth_m, moment.fx_over_fy))
+    return (
+        Tile("depth", "Depth", _depth_alt("Fused depth", moment.depth_m), depth, scale="depth"),
+        _error_tile(moment),
+        *(_input_tile(moment, spectrum) for spectrum in SPECTRA),
+        _truth_tile(moment),
+        *(_confidence_tile(moment, spectrum) for spectrum in SPECTRA),
+        _confidence_tile(moment, FUSED),
+    )
 
 
 def _input_tile(moment: Moment, spectrum: str) -> Tile:
     """One camera's image."""
     image = moment.inputs.get(spectrum)
-    used = spectrum in moment.record.spectra
+    name, caption = f"input-{spectrum}", f"{spectrum} input"
     if image is None:
-        return Tile(f"{spectrum} input", f"No {spectrum} image at this moment", absent=f"no {spectrum} image")
-    height, width = image.pixels.shape[:2]
-    note = f"{width} × {height} {image.encoding}" + ("" if used else ", not used")
+        return Tile(name, caption, f"No {spectrum} image at this moment", absent=f"no {spectrum} image")
+    note = "" if spectrum in moment.record.spectra else "not used"
     alt = f"{spectrum} camera image, mean level {float(image.pixels.mean()):.0f}"
-    return Tile(f"{spectrum} input", alt, data_uri(input_picture(spectrum, image)), note=note)
+    return Tile(name, caption, alt, data_uri(input_picture(spectrum, image, NARROW_PX)), note=note)
 
 
-def _confidence_tile(moment: Moment, name: str, scales: Scales) -> Tile:
+def _confidence_tile(moment: Moment, key: str) -> Tile:
     """Confidence of one spectrum, or of the fused depth under the name `confidence`."""
-    caption = "Fused confidence" if name == "confidence" else f"{name} confidence"
-    image = moment.confidences.get(name)
-    if image is None or (name != "confidence" and name not in moment.record.spectra):
-        return Tile(caption, f"{caption}: not in the set", absent="not in the set")
-    mean = float(image.mean()) / 255
-    levels = squared(image, moment.fx_over_fy, cv2.INTER_LINEAR)
-    picture = colourise_confidence(levels.astype(np.float32) / np.float32(255))
-    return Tile(
-        caption, f"{caption}, mean {mean:.2f}", data_uri(picture), note=f"mean {mean:.2f}", scale=scales.confidence
-    )
+    fused = key == FUSED
+    name = "confidence-fused" if fused else f"confidence-{key}"
+    caption = "Fused confidence" if fused else f"{key} confidence"
+    image = moment.confidences.get(key)
+    if image is None or not (fused or key in moment.record.spectra):
+        return Tile(name, caption, f"{caption}: not in the set", absent="not in the set", scale="confidence")
+    note = f"mean {float(image.mean()) / 255:.2f}"
+    levels = squared(image, moment.fx_over_fy, cv2.INTER_LINEAR, NARROW_PX)
+    picture = data_uri(colourise_confidence(levels.astype(np.float32) / np.float32(255)))
+    return Tile(name, caption, f"{caption}, {note}", picture, note=note, scale="confidence")
 
 
-def _truth_tile(moment: Moment, scales: Scales) -> Tile:
+def _truth_tile(moment: Moment) -> Tile:
     """The ground truth."""
     if moment.truth_m is None:
-        return Tile("Ground truth", "No ground truth at this moment", absent="no ground truth")
-    picture = data_uri(depth_picture(moment.truth_m))
-    return Tile("Ground truth", _depth_alt("True depth", moment.truth_m), picture, scale=scales.depth)
+        return Tile("truth", "Ground truth", "No ground truth at this moment", absent="no ground truth", scale="depth")
+    picture = data_uri(shrink(depth_picture(moment.truth_m), NARROW_PX))
+    return Tile("truth", "Ground truth", _depth_alt("True depth", moment.truth_m), picture, scale="depth")
 
 
-def _error_tile(moment: Moment, scales: Scales) -> Tile:
+def _error_tile(moment: Moment) -> Tile:
     """Where depth and truth differ."""
+    caption = "Relative error"
     if moment.truth_m is None or moment.depth_at_truth_m is None:
-        return Tile("Relative error", "No ground truth at this moment", absent="no ground truth")
+        return Tile("error", caption, "No ground truth at this moment", absent="no ground truth", scale="error")
     picture = data_uri(error_picture(moment.depth_at_truth_m, moment.truth_m))
     abs_rel = moment.record.abs_rel
     note = "" if abs_rel is None else f"AbsRel {abs_rel:.3f}"
-    return Tile("Relative error", f"Relative error against the truth, {note or 'not scored'}", picture, note=note,
-                scale=scales.error)  # fmt: skip
+    alt = f"Relative error against the truth, {note or 'not scored'}"
+    return Tile("error", caption, alt, picture, note=note, scale="error")
 
 
 def _depth_alt(what: str, depth_m: NDArray[np.float32]) -> str:

@@ -336,3 +336,12 @@ def test_cache_that_cannot_be_made_is_an_error(tmp_path: Path, engine: DepthEngi
     (tmp_path / "file").write_text("")
     with pytest.raises(MsdepthError, match="model cache"):
         provider_options("TensorrtExecutionProvider", engine.info, tmp_path / "file")
+
+
+def test_prepared_ahead_gives_the_same_and_what_comes_after_does_not_change_it(
+    engine: DepthEngine, views: RigViews
+) -> None:
+    first, second = make_images(SIZES, 1), make_images(SIZES, 2)
+    prepared = [engine.prepare(first, views), engine.prepare(second, views)]
+    assert_same(engine.compute(prepared[1]), engine.estimate(second, views))
+    assert_same(engine.compute(prepared[0]), engine.estimate(first, views))

@@ -5,96 +5,161 @@ from __future__ import annotations
 import pytest
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health import MAX_REASON_LENGTH, Health, Level, SpectrumHealth, judge_matching
+from msdepth_ros.core.findings import Fault, Level, S, Thresholds
+from msdepth_ros.core.health import MAX_REASON_LENGTH, Health, Seen, SpectrumHealth, judge_matching, leave_out
+from msdepth_ros.core.image_health import ImageFacts
 from msdepth_ros.core.stream import SpectrumCounts
 
-S = 1_000_000_000
+LIMITS = Thresholds()
+FINE = ImageFacts(dark=10.0, bright=240.0, full_scale=255.0, saturated=0.0, noise=3.0, sharpness=0.3, digest=0)
 
 
-def feed(one: SpectrumHealth, hz: int, until_s: float) -> int:
-    """Images at a rate from 0 on; returns the time of the last one."""
-    now = 0
-    for index in range(int(until_s * hz) + 1):
-        now = index * S // hz
-        one.accept(now)
-    return now
+def seen(number: int, *, stamp_ns: int | None = None, form: str = "640 x 256 mono8", **facts: float) -> Seen:
+    """An image of a 10 Hz camera; a new picture each time."""
+    stamp_ns = number * S // 10 if stamp_ns is None else stamp_ns
+    return Seen(stamp_ns, FINE._replace(**({"digest": number} | facts)), form)
 
 
-@pytest.mark.parametrize("hz", [1, 10, 30, 100])
-def test_rate_is_that_of_the_arrivals(hz: int) -> None:
-    one = SpectrumHealth()
-    now = feed(one, hz, 20)
-    assert one.rate_hz(now) == pytest.approx(hz, rel=1e-6)
-    assert one.received == 20 * hz + 1
-    assert one.age_s(now + S // 2) == pytest.approx(0.5)
+def feed(one: SpectrumHealth, first: int, count: int, **facts: float) -> int:
+    """Images at 10 Hz; returns the time of the last one."""
+    for number in range(first, first + count):
+        one.accept(seen(number, **facts), number * S // 10, LIMITS)
+    return (first + count - 1) * S // 10
 
 
-def test_rate_falls_to_zero_in_silence() -> None:
-    one = SpectrumHealth()
-    assert one.rate_hz(0) == 0.0
-    now = feed(one, 10, 3)
-    assert one.rate_hz(now + 60 * S) == 0.0
+def faults(one: SpectrumHealth, now_ns: int) -> dict[Fault, Level]:
+    return {found.fault: found.level for found in one.findings(now_ns, LIMITS)}
 
 
-def test_camera_goes_from_stale_to_ok_to_error() -> None:
-    one = SpectrumHealth()
-    assert one.judge(0).level is Level.STALE
-    now = feed(one, 10, 2)
-    assert one.judge(now) == (Level.OK, "10.0 Hz")
-    level, message = one.judge(now + 3 * S)
-    assert level is Level.ERROR and "no image for 3.0 s" in message
+def test_camera_goes_from_stale_to_fine_to_silent() -> None:
+    one = SpectrumHealth("nir")
+    assert faults(one, 0) == {Fault.SILENT: Level.STALE}
+    now_ns = feed(one, 0, 20)
+    assert faults(one, now_ns) == {}
+    assert faults(one, now_ns + 3 * S) == {Fault.SILENT: Level.ERROR}
+    assert "no image for 3.0 s" in one.findings(now_ns + 3 * S, LIMITS)[0].message
 
 
 def test_rejections_are_a_warning_while_images_come_and_an_error_when_none_does() -> None:
-    one = SpectrumHealth()
+    one = SpectrumHealth("rgb")
     one.reject("rgb/image: encoding 'rainbow'", 0)
-    level, message = one.judge(1)
-    assert level is Level.ERROR and "encoding 'rainbow'" in message
-    one.accept(2)
-    assert one.judge(3).level is Level.WARN
-    one.accept(2 * S)
-    assert one.judge(2 * S).level is Level.OK
-    assert (one.received, one.rejected) == (2, 1)
+    assert faults(one, 1) == {Fault.REJECTED: Level.ERROR}
+    assert "encoding 'rainbow'" in one.findings(1, LIMITS)[0].message
+    feed(one, 0, 1)
+    assert faults(one, 3) == {Fault.REJECTED: Level.WARN}
+    now_ns = feed(one, 1, 20)
+    assert faults(one, now_ns) == {}
+    assert (one.received, one.rejected) == (21, 1)
+    one.reject("rgb/camera_info: fx is 0", now_ns, fault=Fault.CALIBRATION)
+    assert faults(one, now_ns) == {Fault.CALIBRATION: Level.WARN}
 
 
 def test_reason_is_bounded() -> None:
-    one = SpectrumHealth()
+    one = SpectrumHealth("rgb")
     one.reject("x" * 100_000, 0)
     assert len(one.last_rejection) == MAX_REASON_LENGTH
 
 
+def test_a_change_of_size_or_encoding_is_told_for_a_second() -> None:
+    one = SpectrumHealth("nir")
+    feed(one, 0, 10)
+    one.accept(seen(10, form="320 x 128 mono8"), S, LIMITS)
+    assert faults(one, S) == {Fault.CHANGED: Level.WARN}
+    assert one.findings(S, LIMITS)[0].message == "images changed from 640 x 256 mono8 to 320 x 128 mono8"
+    for number in range(11, 25):
+        one.accept(seen(number, form="320 x 128 mono8"), number * S // 10, LIMITS)
+    assert faults(one, 24 * S // 10) == {}
+
+
+def test_a_silent_camera_is_not_said_to_be_black_as_well() -> None:
+    one = SpectrumHealth("nir")
+    now_ns = feed(one, 0, 10, bright=0.0, dark=0.0)
+    assert faults(one, now_ns) == {Fault.BLACK: Level.ERROR}
+    assert faults(one, now_ns + 5 * S) == {Fault.SILENT: Level.ERROR}
+
+
+def run(health: Health, count: int, **frozen_or_ahead: float) -> int:
+    """All cameras at 10 Hz; one repeats its picture with ``rgb=True``, or is some seconds ahead with ``rgb=0.5``."""
+    for number in range(count):
+        for name, one in health.spectra.items():
+            odd = frozen_or_ahead.get(name, 0.0)
+            image = seen(number, digest=-1) if odd is True else seen(number, stamp_ns=round((number / 10 + odd) * S))
+            one.accept(image, number * S // 10, health.limits)
+    return (count - 1) * S // 10
+
+
+def test_a_frozen_camera_is_an_error_only_where_another_shows_that_things_move() -> None:
+    health = Health(("rgb", "nir", "thermal"))
+    now_ns = run(health, 20, thermal=True)
+    assert [(found.fault, found.level) for found in health.findings("thermal", now_ns)] == [(Fault.FROZEN, Level.ERROR)]
+    assert health.findings("rgb", now_ns) == []
+    health = Health(("rgb", "nir"))
+    now_ns = run(health, 20, rgb=True, nir=True)
+    for name in health.spectra:
+        assert [(found.fault, found.level) for found in health.findings(name, now_ns)] == [(Fault.FROZEN, Level.WARN)]
+
+
+@pytest.mark.parametrize("name", ["rgb", "nir", "thermal"])
+def test_a_camera_with_a_wrong_clock_is_named(name: str) -> None:
+    health = Health(("rgb", "nir", "thermal"))
+    now_ns = run(health, 20, **{name: -0.4})
+    named = {one: [found.fault for found in health.findings(one, now_ns)] for one in health.spectra}
+    assert named == {one: [Fault.SKEWED] if one == name else [] for one in health.spectra}
+    message = health.findings(name, now_ns)[0].message
+    assert "-0.40 s" in message and f"sync.offset_s.{name}" in message
+
+
+def test_limits_can_be_changed() -> None:
+    health = Health(("rgb", "nir", "thermal"))
+    now_ns = run(health, 20, nir=0.4)
+    health.limits = Thresholds(skew_s=0.5)
+    assert health.findings("nir", now_ns) == []
+
+
 def test_whole_is_ok_with_all_cameras_and_warns_with_some() -> None:
     health = Health(("thermal", "rgb"))
-    for name in health.spectra:
-        health.spectra[name].accept(0)
-    health.publish(10)
+    assert health.judge(0) == (Level.ERROR, "no depth")
+    health.publish(("rgb", "thermal"), 10)
     assert health.judge(20) == (Level.OK, "depth from rgb+thermal")
-    health.spectra["rgb"].accept(3 * S)
-    health.publish(3 * S)
+    for number in range(30):
+        health.publish(("rgb",), number * S // 10)
     level, message = health.judge(3 * S)
     assert level is Level.WARN and message == "depth from rgb only; missing: thermal"
+    assert health.rate_hz(29 * S // 10) == pytest.approx(10, abs=1)
+    assert health.judge(9 * S) == (Level.ERROR, "no depth")
 
 
-def test_no_output_names_the_first_cause() -> None:
+def test_which_cameras_are_alive() -> None:
     health = Health(("rgb", "nir"))
-    health.spectra["nir"].reject("nir/camera_info: fx is 0", 0)
-    level, message = health.judge(0)
-    assert level is Level.ERROR
-    assert "rgb: no image yet" in message and "nir/camera_info: fx is 0" in message
-    health.spectra["rgb"].accept(0)
-    assert "images of rgb come but no set" in health.judge(0).message
-    health.fail("no camera of the set is calibrated")
-    assert "no camera of the set is calibrated" in health.judge(0).message
-    health.publish(1)
-    assert health.judge(1).level is Level.WARN
-    health.spectra["rgb"].accept(5 * S)
-    assert health.judge(5 * S).level is Level.ERROR
-    assert "calibrated" not in health.judge(5 * S).message
+    now_ns = feed(health.spectra["nir"], 0, 3)
+    assert health.alive(now_ns) == ("nir",)
+    assert health.alive(now_ns + S) == ()
 
 
 def test_unknown_spectrum_is_refused() -> None:
     with pytest.raises(MsdepthError, match="radar"):
         Health(("radar",))
+
+
+NOTHING, BLACK, FROZEN, NOISY = (frozenset(one) for one in ((), {Fault.BLACK}, {Fault.FROZEN}, {Fault.NOISY}))
+
+
+@pytest.mark.parametrize(
+    ("found", "left_out"),
+    [
+        ({"rgb": NOTHING, "nir": NOISY}, {}),
+        ({"rgb": BLACK, "nir": NOTHING}, {"rgb": "black"}),
+        ({"rgb": BLACK}, {"rgb": "black"}),
+        ({"rgb": FROZEN, "nir": NOISY}, {"rgb": "frozen"}),
+        ({"rgb": FROZEN}, {}),
+        ({"rgb": FROZEN, "nir": BLACK}, {"nir": "black"}),
+        ({"rgb": FROZEN, "nir": FROZEN, "thermal": NOTHING}, {"rgb": "frozen", "nir": "frozen"}),
+    ],
+)
+def test_unusable_images_are_left_out_and_doubtful_ones_stay(
+    found: dict[str, frozenset[Fault]], left_out: dict[str, str]
+) -> None:
+    assert leave_out(found) == left_out
 
 
 @pytest.mark.parametrize(
@@ -120,3 +185,10 @@ def test_matching_judges_only_what_is_new() -> None:
     now = SpectrumCounts(received=110, used=60, late=50)
     assert judge_matching("nir", now, before) == (Level.OK, "10 of 10 images in sets")
     assert judge_matching("nir", before, before).level is Level.STALE
+
+
+def test_some_images_may_fail_to_match() -> None:
+    assert judge_matching("nir", SpectrumCounts(received=10, used=7, late=3), share=0.3).level is Level.OK
+    assert judge_matching("nir", SpectrumCounts(received=10, used=6, late=4), share=0.3).level is Level.WARN
+    assert judge_matching("nir", SpectrumCounts(received=2, late=2), share=0.3).level is Level.OK
+    assert judge_matching("nir", SpectrumCounts(received=3, late=3), share=0.3).level is Level.ERROR

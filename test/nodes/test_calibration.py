@@ -33,12 +33,12 @@ class Tree:
 
 
 def from_file(rig_file: Path, reference: str = "rgb") -> Calibration:
-    return Calibration(reference=reference, poses=FilePoses(str(rig_file), ALL), width=640, height=256)
+    return Calibration(reference=reference, poses=FilePoses(str(rig_file), ALL))
 
 
 def test_the_file_serves_alone(rig_file: Path) -> None:
     calibration = from_file(rig_file)
-    views, missing = calibration.views(ALL)
+    views, missing = calibration.views(ALL, 640, 256)
     assert missing == {}
     assert set(views.maps) == set(ALL)
     np.testing.assert_allclose(views.view_from_reference["thermal"][:3, 3], [-0.2, 0, 0], atol=1e-6)
@@ -47,20 +47,20 @@ def test_the_file_serves_alone(rig_file: Path) -> None:
 
 def test_camera_info_wins_over_the_file(rig_file: Path, messages: SimpleNamespace) -> None:
     calibration = from_file(rig_file)
-    before, _ = calibration.views(ALL)
+    before, _ = calibration.views(ALL, 640, 256)
     old = messages.camera("rgb")
     k = old.k * [[0.8, 1, 1], [1, 0.8, 1], [1, 1, 1]]
     calibration.set_camera("rgb", CameraModel("rgb", old.width, old.height, k))
-    after, _ = calibration.views(ALL)
+    after, _ = calibration.views(ALL, 640, 256)
     assert after.reference_intrinsics[0, 0] == pytest.approx(0.8 * before.reference_intrinsics[0, 0])
-    assert from_file(rig_file).views(ALL)[0] is not after
+    assert from_file(rig_file).views(ALL, 640, 256)[0] is not after
 
 
 def test_views_are_made_once(rig_file: Path, messages: SimpleNamespace) -> None:
     calibration = from_file(rig_file)
-    first, _ = calibration.views(ALL)
+    first, _ = calibration.views(ALL, 640, 256)
     calibration.set_camera("nir", messages.camera("nir"))  # the same values again
-    assert calibration.views(("rgb",))[0] is first
+    assert calibration.views(("rgb",), 640, 256)[0] is first
 
 
 def test_a_camera_info_of_another_size_is_refused(rig_file: Path, messages: SimpleNamespace) -> None:
@@ -78,22 +78,22 @@ def test_output_frame_is_the_one_the_reference_camera_states(rig_file: Path) -> 
 
 
 def test_without_the_reference_there_is_no_frame(messages: SimpleNamespace) -> None:
-    calibration = Calibration(reference="rgb", poses=Tree(), width=640, height=256)
+    calibration = Calibration(reference="rgb", poses=Tree())
     calibration.set_camera("nir", messages.camera("nir"))
     with pytest.raises(MsdepthError, match="no camera_info of the reference camera rgb"):
-        calibration.views(("nir",))
+        calibration.views(("nir",), 640, 256)
 
 
 def test_cameras_join_as_their_poses_become_known(messages: SimpleNamespace) -> None:
     tree = Tree()
-    calibration = Calibration(reference="rgb", poses=tree, width=640, height=256)
+    calibration = Calibration(reference="rgb", poses=tree)
     for spectrum in ALL:
         calibration.set_camera(spectrum, messages.camera(spectrum))
-    views, missing = calibration.views(("rgb", "nir"))
+    views, missing = calibration.views(("rgb", "nir"), 640, 256)
     assert set(views.maps) == {"rgb"}
     assert missing == {"nir": "no transform to nir"}
     tree.known["nir"] = np.eye(4)
-    views, missing = calibration.views(("rgb", "nir"))
+    views, missing = calibration.views(("rgb", "nir"), 640, 256)
     assert set(views.maps) == {"rgb", "nir"}
     assert missing == {}
 

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdepth_ros[ros]' or source ROS 2")
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.settings import PARAMETERS, Settings
 from msdepth_ros.core.synchronizer import SpectralSynchronizer
 from msdepth_ros.nodes.filters import Matcher, make_matcher
-from msdepth_ros.nodes.parameters import PARAMETERS, Settings
 
 MS = 1_000_000
 BASE_NS = 1_700_000_000_000_000_000

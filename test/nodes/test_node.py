@@ -17,7 +17,8 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.nodes.messages import image_to_array, stamp_to_ns
+from msdepth_ros.core.images import decode_image
+from msdepth_ros.nodes.messages import stamp_to_ns
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STAMP_NS = 1_700_000_000_000_000_000
@@ -69,7 +70,7 @@ def answer(bench: Any, number: int, *spectra: str) -> dict[str, Any]:
 
 def depth_of(bench: Any, number: int, *spectra: str) -> np.ndarray:
     """Publishes a set and returns its depth, metres."""
-    return image_to_array(answer(bench, number, *spectra)["depth/image"])[0]
+    return decode_image(answer(bench, number, *spectra)["depth/image"]).pixels
 
 
 def meet(bench: Any) -> None:
@@ -91,11 +92,11 @@ def test_publishes_depth_as_the_design_says(bench: Any) -> None:
     for message in outputs.values():
         assert message.header.frame_id == "rgb_optical_frame"
         assert (message.width, message.height) == (640, 256)
-    depth_m = image_to_array(outputs["depth/image"])[0]
+    depth_m = decode_image(outputs["depth/image"]).pixels
     assert outputs["depth/image"].encoding == "32FC1"
     assert not (depth_m == 0.0).any()
     for topic in ("depth/confidence", *CONFIDENCES):
-        confidence = image_to_array(outputs[topic])[0]
+        confidence = decode_image(outputs[topic]).pixels
         assert outputs[topic].encoding == "32FC1"
         assert confidence.min() >= 0.0
         assert confidence.max() <= 1.0
@@ -113,7 +114,7 @@ def test_goes_on_while_cameras_come_and_go(bench: Any) -> None:
         outputs = answer(bench, number, *spectra)
         assert outputs["depth/image"].header.frame_id == "rgb_optical_frame"
         for spectrum in ALL:
-            confidence = image_to_array(outputs[f"confidence/{spectrum}"])[0]
+            confidence = decode_image(outputs[f"confidence/{spectrum}"]).pixels
             assert confidence.any() == (spectrum in spectra), (spectra, spectrum)
     assert bench.status("synchronizer").values["sets_rgb+thermal"] == "1"
 
@@ -275,15 +276,15 @@ def test_a_camera_without_a_pose_is_left_out_and_named(
     send_set(bench, 0, "rgb", "thermal")
     bench.spin(0.3)
     outputs = answer(bench, 1, "rgb", "thermal")
-    assert image_to_array(outputs["confidence/rgb"])[0].any()
-    assert not image_to_array(outputs["confidence/thermal"])[0].any()
+    assert decode_image(outputs["confidence/rgb"]).pixels.any()
+    assert not decode_image(outputs["confidence/thermal"]).pixels.any()
     assert "no transform to thermal" in bench.status("camera thermal").values["last_rejection"]
 
 
 def test_compressed_images(bench: Any, messages: SimpleNamespace) -> None:
     bench.start(image_transport="compressed")
     bench.listen("depth/image")
-    pixels = image_to_array(messages.image("rgb", STAMP_NS))[0]
+    pixels = decode_image(messages.image("rgb", STAMP_NS)).pixels
     message = CompressedImage(format="bgr8; jpeg compressed bgr8")
     message.header = messages.image("rgb", STAMP_NS).header
     message.data = cv2.imencode(".jpg", pixels)[1].tobytes()

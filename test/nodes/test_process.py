@@ -53,6 +53,41 @@ def test_signals_end_it_cleanly(started: list[subprocess.Popen[str]], rig_file: 
     assert time.monotonic() - begin < 2.0 * patience()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after_s", [0.7, 1.2, 2.0])
+def test_signals_end_it_cleanly_while_it_is_starting(
+    started: list[subprocess.Popen[str]], rig_file: Path, number: signal.Signals, after_s: float
+) -> None:
+    process = start(started, "-p", "calibration.source:=file", "-p", f"calibration.file:={rig_file}")
+    time.sleep(after_s * patience())  # while it imports, or loads the model; Python itself must have started
+    process.send_signal(number)
+    begin = time.monotonic()
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert time.monotonic() - begin < 2.0 * patience()
+
+
+def test_a_step_that_takes_for_ever_does_not_keep_it_from_ending(started: list[subprocess.Popen[str]]) -> None:
+    code = (
+        "import ctypes\n"
+        "from msdepth_ros.nodes.fused_depth import Ending\n"
+        "ending = Ending()\n"
+        "ending.begin(lambda: None)\n"
+        "print('stuck', flush=True)\n"
+        "ctypes.CDLL(None).sleep(60)  # as a provider that builds an engine: Python's own handlers do not run\n"
+    )
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    started.append(process)
+    wait_for_line(process, "stuck")
+    begin = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert time.monotonic() - begin < 2.0 * patience()
+
+
 def patience() -> float:
     """How much slower than an idle machine this one may be at the moment."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -9,8 +9,9 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdept
 
 from std_msgs.msg import Header
 
-from msdepth_ros.nodes.messages import image_to_array
-from msdepth_ros.nodes.publishers import _confidence_image, published_depth_m
+from msdepth_ros.core.images import decode_image
+from msdepth_ros.core.output import published_depth_m
+from msdepth_ros.nodes.publishers import _confidence_image
 
 NAN, INF = np.nan, np.inf
 
@@ -56,4 +57,4 @@ def test_the_result_is_left_alone() -> None:
 
 def test_confidence_stays_in_its_range() -> None:
     message = _confidence_image(Header(), np.array([[NAN, -0.5, 0.25, 1.5]], np.float32))
-    np.testing.assert_array_equal(image_to_array(message)[0], np.array([[0.0, 0.0, 0.25, 1.0]], np.float32))
+    np.testing.assert_array_equal(decode_image(message).pixels, np.array([[0.0, 0.0, 0.25, 1.0]], np.float32))

@@ -59,12 +59,12 @@ def test_a_cut_jpeg_is_refused_whatever_opencv_makes_of_it() -> None:
 @pytest.mark.parametrize("data", [b"", b"not an image", b"\x89PNG\r\n\x1a\n"])
 def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
     message = SimpleNamespace(format="png", data=np.frombuffer(data, np.uint8))
-    with pytest.raises(MsdepthError, match="do not decode"):
+    with pytest.raises(MsdepthError, match="/t: .*not a whole JPEG or PNG"):
         decode_image("/t", message)
 
 
 @pytest.mark.parametrize("change", [
-    {"encoding": "yuv422"}, {"step": 1}, {"height": 5}, {"width": 0, "height": 0}, {"width": 7}, {"data": b"12"},
+    {"encoding": "nv21"}, {"step": 1}, {"height": 5}, {"width": 0, "height": 0}, {"width": 7}, {"data": b"12"},
 ])  # fmt: skip
 def test_a_raw_image_that_contradicts_itself_is_refused(change: dict[str, Any]) -> None:
     message = raw_image(0, "f", COLOUR, "bgr8")

@@ -8,14 +8,12 @@ from itertools import islice
 import pytest
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.replay.playback import Packet, Source
+from msdepth_ros.replay.playback import HEADER_STAMP, Outgoing, Packet
 from msdepth_ros.replay.read_ahead import ReadAhead
-
-SOURCE = Source("rgb", "a", "b", "c", "d")
 
 
 def packet(stamp_ns: int, size: int = 1) -> Packet:
-    return Packet(stamp_ns, SOURCE, bytearray(size), bytearray())
+    return Packet(stamp_ns, "rgb", (Outgoing("/t", bytearray(size), HEADER_STAMP),))
 
 
 def test_read_ahead_holds_no_more_than_its_limit_and_gives_everything() -> None:

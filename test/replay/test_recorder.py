@@ -116,7 +116,7 @@ def test_a_broken_depth_image_is_a_problem_not_a_crash(recorder: Recorder) -> No
     recorder.add("depth", bytes(TYPES.serialize_cdr(payload, IMAGE)), START_NS)
     recorder.flush()
     assert not recorder.records
-    assert "depth: an image of 4 x 4" in next(iter(recorder.problems))
+    assert "depth: step 3 is too small for 4 x 4" in next(iter(recorder.problems))
 
 
 def test_unknown_depth_is_left_out_of_abs_rel_and_lowers_coverage(recorder: Recorder) -> None:

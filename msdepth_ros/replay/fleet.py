@@ -1,0 +1,239 @@
+"""An evaluation spread over worker processes, which gives the same to the last bit however many there are.
+
+Each recording is planned, its plan is cut into pieces, and each piece becomes records in some worker. What is finished
+is kept on disk at once. All records are then read back in one order, so it does not matter who finished when.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.model_info import read_model
+from msdepth_ros.replay.cluster import Done, RayWorkers
+from msdepth_ros.replay.options import EvaluateOptions
+from msdepth_ros.replay.pictures import FramePictures, RecordKey
+from msdepth_ros.replay.piece_content import unpack_plan, unpack_records
+from msdepth_ros.replay.piece_store import PieceStore
+from msdepth_ros.replay.pieces import SETS_PER_PIECE, Piece, cut, identity_of, program_digest
+from msdepth_ros.replay.planning import BagPlan
+from msdepth_ros.replay.results import FrameRecord
+from msdepth_ros.replay.work import Task, plan_packed, providers_of, run_pictures, run_piece
+
+PIECES_FOLDER = "parts"
+
+
+class _Work(NamedTuple):
+    """What a worker is doing: a piece, or the plan of a recording."""
+
+    bag: str
+    number: int
+    piece: Piece | None
+
+
+class Progress(Protocol):
+    """Is told how far the evaluation is."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Sets that are finished, and those planned so far."""
+
+
+@dataclass
+class _Bag:
+    """One recording on its way."""
+
+    path: Path
+    identity: str
+    variants: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    total_sets: int = 0
+    done_sets: int = 0
+    reused_sets: int = 0
+    failure: tuple[int, str] | None = None
+    """Number of the first piece that failed, and why."""
+
+
+class Fleet:
+    """Evaluates recordings in worker processes.
+
+    Args:
+        bags: Recordings by name.
+        options: What to do; files that it names must be the same on all machines.
+        folder: Where finished pieces are kept, below the evaluation's own folder.
+        workers: Where the work is done.
+        progress: Told after each piece.
+        sets_per_piece: About how many; how the work is cut changes no number.
+
+    Raises:
+        MsdepthError: The model cannot be read.
+    """
+
+    def __init__(
+        self,
+        bags: Mapping[str, Path],
+        options: EvaluateOptions,
+        folder: Path,
+        workers: RayWorkers,
+        progress: Progress | None = None,
+        *,
+        sets_per_piece: int = SETS_PER_PIECE,
+    ) -> None:
+        """Nothing is started yet."""
+        options = _anywhere(options)
+        self._task = Task(options, read_model(options.model_path())[1].sha256, program_digest())
+        self._paths = {name: path.absolute() for name, path in bags.items()}
+        self._store = PieceStore(folder / PIECES_FOLDER)
+        self._workers = workers
+        self._progress = progress or _silent
+        self._sets_per_piece = sets_per_piece
+        self._bags: dict[str, _Bag] = {}
+        self._ready: deque[_Work] = deque()
+        self.failed: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.providers: tuple[str, ...] = ()
+        self.workers, self.reused_sets = workers.workers, 0
+
+    def run(self) -> None:
+        """Finishes every piece of every recording; afterwards `failed` tells which recordings could not be.
+
+        Raises:
+            MsdepthError: The cluster is lost, or pieces cannot be kept. What is finished stays on disk.
+        """
+        unplanned = deque(self._paths)
+        try:
+            while unplanned or self._ready or len(self._workers):
+                while len(self._workers) < self._workers.window and (self._ready or unplanned):
+                    self._submit(unplanned)
+                if len(self._workers):
+                    self._take(self._workers.next_done())
+            self._workers.submit("providers", providers_of, self._task)
+            self.providers = tuple(self._workers.next_done().value or ())
+        except BaseException:  # an interrupt, too: nobody will take what is still under way
+            self._workers.cancel()
+            raise
+        # In the order of the recordings, not in that in which workers finished.
+        self.failed = {name: bag.failure[1] for name, bag in self._bags.items() if bag.failure}
+        good = [bag for bag in self._bags.values() if not bag.failure]
+        self.notes = [note for bag in good for note in bag.notes]
+        self.reused_sets = sum(bag.reused_sets for bag in good)
+
+    def records(self) -> Iterator[FrameRecord]:
+        """Records of all recordings that did not fail, in the order of `record_key`; one piece in memory at a time."""
+        for name in sorted(set(self._bags) - set(self.failed)):
+            bag = self._bags[name]
+            for variant in bag.variants:
+                for digest in bag.pieces:
+                    yield from unpack_records(self._kept(digest), variant)
+
+    def pictures(self, keys: Collection[RecordKey]) -> Iterator[FramePictures]:
+        """The pictures of some sets, in any order: these sets are computed again, each on its own.
+
+        Args:
+            keys: Of records that `records` gave.
+
+        Raises:
+            MsdepthError: The recording cannot be read any more, or the cluster is lost.
+        """
+        waiting = deque(sorted(keys))
+        plan: BagPlan | None = None
+        while waiting or len(self._workers):
+            while waiting and len(self._workers) < self._workers.window:
+                key = waiting.popleft()
+                if plan is None or plan.name != key[0]:
+                    plan = unpack_plan(self._kept(self._bags[key[0]].identity))
+                part = next(part for part in plan.plans if part.variant == key[2]).pictures_of([key[3]])
+                self._workers.submit(key, run_pictures, self._task, plan.path, part)
+            done = self._workers.next_done()
+            if done.error:
+                self._workers.cancel()
+                raise MsdepthError(f"{done.key[0]}: no pictures of set {done.key[3]}: {done.error}")
+            yield from done.value
+
+    def close(self) -> None:
+        """Removes the pieces, unless recordings failed: the next run then needs the others' again."""
+        if not self.failed:
+            self._store.clear()
+
+    def _submit(self, unplanned: deque[str]) -> None:
+        """Has the next thing done: a piece, or the plan of the next recording."""
+        if self._ready:
+            work = self._ready.popleft()
+            self._workers.submit(work, run_piece, self._task, self._bags[work.bag].path, work.piece)
+        else:
+            self._plan(unplanned.popleft())
+
+    def _plan(self, name: str) -> None:
+        """Takes a plan that was kept, or has one made."""
+        bag = self._bags[name] = _Bag(self._paths[name], "")
+        try:
+            bag.identity = identity_of(bag.path, self._task.options, self._task.model_sha256, name)
+        except MsdepthError as error:
+            bag.failure = (0, str(error))
+            return
+        kept = self._store.read(bag.identity)
+        if kept is None:
+            self._workers.submit(_Work(name, 0, None), plan_packed, self._task, bag.path, name)
+        else:
+            self._add(name, unpack_plan(kept))
+
+    def _add(self, name: str, plan: BagPlan) -> None:
+        """Cuts a plan; what is finished already is not done again."""
+        bag = self._bags[name]
+        pieces = cut(plan.plans, bag.identity, sets=self._sets_per_piece)
+        bag.variants = sorted((part.variant for part in plan.plans), key=lambda text: (-len(text.split("+")), text))
+        bag.pieces = [piece.digest for piece in pieces]
+        bag.notes = plan.notes
+        bag.total_sets = sum(piece.sets for piece in pieces)
+        for number, piece in enumerate(pieces):
+            if self._store.read(piece.digest) is None:
+                self._ready.append(_Work(name, number, piece))
+            else:
+                bag.reused_sets += piece.sets
+        bag.done_sets = bag.reused_sets
+        self._tell()
+
+    def _take(self, done: Done) -> None:
+        """Keeps what a worker has finished."""
+        work: _Work = done.key
+        bag = self._bags[work.bag]
+        if done.error:
+            # Of several pieces that fail, the first in the recording counts, whichever fails first.
+            bag.failure = min(filter(None, (bag.failure, (work.number, done.error))))
+            self._ready = deque(other for other in self._ready if other.bag != work.bag)
+        elif work.piece is None:
+            self._store.write(bag.identity, done.value)
+            self._add(work.bag, unpack_plan(done.value))
+        else:
+            self._store.write(work.piece.digest, done.value)
+            bag.done_sets += work.piece.sets
+        self._tell()
+
+    def _tell(self) -> None:
+        """Shows how far it is."""
+        good = [bag for bag in self._bags.values() if not bag.failure]
+        self._progress(sum(bag.done_sets for bag in good), sum(bag.total_sets for bag in good))
+
+    def _kept(self, digest: str) -> bytes:
+        """A piece that was finished in this run."""
+        data = self._store.read(digest)
+        if data is None:
+            raise MsdepthError(f"{self._store.folder}: a finished piece has gone or is damaged; evaluate again")
+        return data
+
+
+def _anywhere(options: EvaluateOptions) -> EvaluateOptions:
+    """The same options for a process that was started in another folder."""
+    settings = options.settings
+    if settings.model_path:  # else each machine takes the one that ships, and its digest is compared
+        settings = replace(settings, model_path=str(Path(settings.model_path).absolute()))
+    rig = options.rig_file()
+    return replace(options, settings=settings, rig=None if rig is None else rig.absolute())
+
+
+def _silent(done: int, total: int) -> None:
+    """Tells nobody."""

@@ -1,0 +1,90 @@
+"""What a worker of a fleet does: plan a recording, compute a piece of it, make pictures."""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+
+from msdepth_ros.core.engine import DepthEngine, default_model_path
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.replay.options import EvaluateOptions
+from msdepth_ros.replay.pictures import FramePictures, encode
+from msdepth_ros.replay.piece_content import pack_plan, pack_records
+from msdepth_ros.replay.pieces import Piece, program_digest
+from msdepth_ros.replay.planning import plan_bag
+from msdepth_ros.replay.results import Plan, record_key
+from msdepth_ros.replay.runner import run
+
+
+class Task(NamedTuple):
+    """What every worker must know.
+
+    Attributes:
+        options: What to do.
+        model_sha256: Of the model that the one who asks has.
+        program: Digest of the program that the one who asks runs.
+    """
+
+    options: EvaluateOptions
+    model_sha256: str
+    program: str
+
+
+def plan_packed(task: Task, path: Path, name: str) -> bytes:
+    """Plans a recording."""
+    _check_program(task)
+    return pack_plan(plan_bag(path, name, task.options))
+
+
+def run_piece(task: Task, path: Path, piece: Piece) -> bytes:
+    """Computes the records of a piece."""
+    engine = _engine_of(task)
+    records = [result.record for result in run(path, piece.plans, task.options, engine)]
+    return pack_records(sorted(records, key=record_key))
+
+
+def providers_of(task: Task) -> tuple[str, ...]:
+    """What the network runs on."""
+    return _engine_of(task).providers
+
+
+def run_pictures(task: Task, path: Path, part: Plan) -> list[FramePictures]:
+    """Computes some sets for their pictures."""
+    results = run(path, [part], task.options, _engine_of(task))
+    return [encode(result.snapshot) for result in results if result.snapshot is not None]
+
+
+def _engine_of(task: Task) -> DepthEngine:
+    """This worker's network, which must be the same as everybody's."""
+    _check_program(task)
+    settings = task.options.settings
+    providers = settings.providers if isinstance(settings.providers, str) else tuple(settings.providers)
+    engine = _engine(settings.model_path, providers, settings.model_cache_dir)
+    if engine.info.sha256 != task.model_sha256:
+        raise MsdepthError(
+            f"{platform.node()}: model {engine.info.path} is not the one of the machine that asks; copy it there"
+        )
+    return engine
+
+
+@functools.lru_cache(maxsize=1)
+def _engine(model: str, providers: str | Sequence[str], cache_dir: str) -> DepthEngine:
+    """Loads a network once in a process, on one thread: there are as many workers as there are CPUs."""
+    cv2.setNumThreads(1)
+    engine = DepthEngine(model or default_model_path(), providers=providers, cache_dir=cache_dir or None, threads=1)
+    engine.warm_up()
+    return engine
+
+
+def _check_program(task: Task) -> None:
+    """Refuses to mix numbers of different programs."""
+    if program_digest() != task.program:
+        raise MsdepthError(
+            f"{platform.node()} has another version of msdepth_ros, NumPy, OpenCV, rosbags or ONNX Runtime than the "
+            "machine that asks; install the same ones there"
+        )

@@ -216,7 +216,7 @@ def long_drives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a list file: two recordings by a pattern, and one that is not there."""
     folder = tmp_path_factory.mktemp("long")
     for name in ("lake", "wood"):
-        write_drive(folder / "drives" / name, 100)
+        write_drive(folder / "drives" / name, 60)
     (folder / "bags.txt").write_text("drives/*\ndrives/../lost\n")
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from msdepth_ros.core.errors import MsdepthError
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+EXIT_OUTPUT_CLOSED = 141
 
 
 class Command(NamedTuple):
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 done, 1 done but a check failed or a part could not be done, 2 bad input, 3 something got worse
-        than was allowed, 130 interrupted.
+        than was allowed, 130 interrupted, 141 nobody reads the output any more.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -66,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MsdepthError as error:
         print(f"msdepth: error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
+    except BrokenPipeError:
+        # whoever read our output, `head` for one, has enough; nothing is left to flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OUTPUT_CLOSED
     except KeyboardInterrupt:
         print("msdepth: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -288,6 +288,17 @@ def test_command_runs_as_a_process_without_ros(workplace: Workplace) -> None:
     assert workplace.result("depth_m").shape == (32, 64)
 
 
+def test_output_that_nobody_reads_ends_the_command_without_a_trace() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "msdepth_ros.cli", "info", "samples/city_drive"]
+    root = Path(__file__).parents[1]
+    with os.fdopen(writer, "w") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, cwd=root, text=True, check=False)
+    assert done.returncode == cli.EXIT_OUTPUT_CLOSED
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"the MS2 sample frame is not at {SAMPLE}")
 def test_real_frame(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = {"rgb": "rgb", "nir": "nir", "thermal": "thr"}

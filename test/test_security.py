@@ -73,9 +73,7 @@ def with_external(model: onnx.ModelProto, tensor: onnx.TensorProto, location: st
 
 
 @pytest.mark.parametrize("location", ["weights.bin", "../weights.bin", "/etc/hostname"])
-def test_weights_in_other_files_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
-) -> None:
+def test_weights_in_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
     """The card's hash does not cover them, and a model could name any file, also one in the current folder."""
     (tmp_path / "weights.bin").write_bytes(bytes(64))
     monkeypatch.chdir(tmp_path)

@@ -76,9 +76,7 @@ def noisy(picture: Picture) -> Picture:
     return np.clip(picture + noise, 0, np.iinfo(picture.dtype).max).astype(picture.dtype)
 
 
-@pytest.mark.parametrize(
-    ("change", "fault"), [(black, Fault.BLACK), (white, Fault.OVEREXPOSED), (flat, Fault.FLAT)]
-)
+@pytest.mark.parametrize(("change", "fault"), [(black, Fault.BLACK), (white, Fault.OVEREXPOSED), (flat, Fault.FLAT)])
 def test_what_shows_nothing_is_unusable_at_once_and_reported_when_confirmed(
     camera: Camera, change: Callable[[Picture], Picture], fault: Fault
 ) -> None:

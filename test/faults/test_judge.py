@@ -29,9 +29,7 @@ EPISODE = Episode(BEGIN_MS * MS, END_MS * MS, END_MS * MS)
 TRIAL = Trial("black", ("rgb",))
 
 
-def drive(
-    *, said_ms: int = BEGIN_MS + 400, word: str = "black", back_ms: int = END_MS, lag_ms: int = 50
-) -> Sightings:
+def drive(*, said_ms: int = BEGIN_MS + 400, word: str = "black", back_ms: int = END_MS, lag_ms: int = 50) -> Sightings:
     """Depth each tenth of a second; rgb is missing from the begin of its fault until it is back."""
     seen = Sightings()
     for stamp_ms in range(0, UNTIL_MS, 100):

@@ -21,7 +21,6 @@ def test_alive_intervals_end_one_period_after_the_last_set() -> None:
     assert alive_intervals([], "rgb", TICK_NS) == []
 
 
-
 def test_each_combination_of_spectra_has_its_curve_and_each_camera_its_lane() -> None:
     records = [record(t) for t in range(3)] + [record(3, ("rgb",))]
     figure = timeline(records, [], unanswered_ns=[5 * TICK_NS], period_ns=TICK_NS)

@@ -160,9 +160,7 @@ def by_range(results: Mapping[str, Mapping[str, Any]], *, shares: bool = True) -
         share = [100 * band["pixels"] / total for band in first]
         texts = [f"{value:.0f} %" for value in share]
         hover = "%{y:.1f} % of the pixels"
-        rows.append(
-            Row("Pixels", columns=[Columns("", GREY, names, share, None, texts, hover, False)], height_px=80)
-        )
+        rows.append(Row("Pixels", columns=[Columns("", GREY, names, share, None, texts, hover, False)], height_px=80))
     figure = stacked(rows, "true distance, m")
     figure.update_xaxes(type="category")
     return figure

@@ -88,9 +88,7 @@ def moment_view(frame: FramePictures, name: str, starts_ns: Mapping[str, int], b
     """
     record = frame.record
     state = badge.partition(" ")[0].lower()
-    return MomentView(
-        name, title_of(record, starts_ns), facts_of(record), record.spectra, frame.tiles, badge, state
-    )
+    return MomentView(name, title_of(record, starts_ns), facts_of(record), record.spectra, frame.tiles, badge, state)
 
 
 def frame_data(frames: Sequence[FramePictures], starts_ns: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -135,7 +135,7 @@ def test_pictures_say_what_they_show(page: str) -> None:
 def test_texts_are_escaped() -> None:
     records = drive(3, bag='<b>&"drive</script>')
     page = render_page(summary(records), records, map(snapshot, records))
-    assert "<b>&" not in page and 'drive</script>' not in page
+    assert "<b>&" not in page and "drive</script>" not in page
     assert "&lt;b&gt;&amp;" in page
 
 

@@ -90,9 +90,7 @@ def judge_trial(trial: Trial, episode: Episode, sightings: Sightings, until_ns: 
     return row(trial.kind, "+".join(trial.spectra), expected, seen, not (late or lost or false or gap_s > bars.gap_s))
 
 
-def first_named_s(
-    words: Sequence[Words], spectrum: str, wanted: Sequence[str], begin_ns: int
-) -> float | None:
+def first_named_s(words: Sequence[Words], spectrum: str, wanted: Sequence[str], begin_ns: int) -> float | None:
     """Seconds from the fault's begin until diagnostics named one of the words for a camera; None if never."""
     for one in words:
         if one.cameras.get(spectrum, frozenset()) & set(wanted):
@@ -164,9 +162,7 @@ class Scored(NamedTuple):
     abs_rel: float
 
 
-def judge_accuracy(
-    episodes: Mapping[Trial, Episode], scored: Sequence[Scored], bars: Bars
-) -> list[dict[str, Any]]:
+def judge_accuracy(episodes: Mapping[Trial, Episode], scored: Sequence[Scored], bars: Bars) -> list[dict[str, Any]]:
     """The verdicts on the error with a faulty camera, compared with the error without that camera.
 
     Only pictures that were seen in both cases are compared, each as often as the others.

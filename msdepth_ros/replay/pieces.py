@@ -52,11 +52,12 @@ def cut(plans: Sequence[Plan], identity: str, *, sets: int = SETS_PER_PIECE) -> 
     Args:
         plans: One for each variant.
         identity: Of the recording, the options, the model and the program (see `identity_of`).
-        sets: About how many sets a piece has, over all variants; more where there would be too many pieces.
+        sets: About how many sets a piece has at most, over all variants; more where there would be too many pieces.
     """
     times = [_progress(plan) for plan in plans]
     together = np.sort(np.concatenate([np.zeros(0, np.int64), *times]))
-    step = max(sets, -(-len(together) // MOST_PIECES))
+    count = min(MOST_PIECES, -(-len(together) // sets)) or 1
+    step = -(-len(together) // count) or 1  # equal pieces, so that the last one does not leave workers idle
     edges = np.unique(together[step::step])
     parts = []
     for plan, time in zip(plans, times, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdepth_ros[ros]' or source ROS 2")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from msdepth_ros.core.images import decode_image
 from msdepth_ros.nodes.messages import stamp_to_ns
@@ -24,7 +23,21 @@ PERIOD_NS = 100_000_000
 ALL = ("rgb", "nir", "thermal")
 CONFIDENCES = tuple(f"confidence/{spectrum}" for spectrum in ALL)
 ERROR, WARN = b"\x02", b"\x01"
-LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)  # as the log is published
+
+
+Logged = Callable[[], list[str]]
+
+
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str]) -> Logged:
+    """Gives the lines that the node has logged since the test began; what /rosout repeats may come late."""
+    text: list[str] = []
+
+    def lines() -> list[str]:
+        text.append(capfd.readouterr().err)
+        return "".join(text).splitlines()
+
+    return lines
 
 
 class Rig:
@@ -140,16 +153,14 @@ def test_leaving_out_can_be_switched_off_while_it_runs(rig: Rig) -> None:
     assert rig.bench.status("camera nir").values["left_out"] == "0"
 
 
-def test_without_any_usable_picture_there_is_no_depth_and_the_reason_is_given(rig: Rig) -> None:
+def test_without_any_usable_picture_there_is_no_depth_and_the_reason_is_given(rig: Rig, logged: Logged) -> None:
     rig.bench.node.set_parameters([Parameter("watchdog.silence_s", value=0.5)])
-    lines: list[str] = []
-    rig.bench.peer.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), LATCHED)
     before = len(rig.bench.received["depth/image"])
 
     def told() -> list[str]:
         rig.send(rgb="black", nir="white", thermal="black")
         rig.bench.spin(0.1)
-        return [line for line in lines if line.startswith("no depth for ")]
+        return [line for line in logged() if "]: no depth for " in line]
 
     rig.bench.until(told)
     reason = "no image of the set is usable: rgb black, nir overexposed, thermal black"
@@ -242,10 +253,10 @@ def test_a_change_of_level_is_published_at_once(rig: Rig) -> None:
     assert "black" in {value.key: value.value for value in status.values}["faults"].split(",")
 
 
-def test_missing_simulated_time_is_told_and_depth_goes_on(bench: Any, messages: SimpleNamespace) -> None:
+def test_missing_simulated_time_is_told_and_depth_goes_on(
+    bench: Any, messages: SimpleNamespace, logged: Logged
+) -> None:
     bench.start(use_sim_time=True, watchdog__silence_s=0.2)
-    lines: list[str] = []
-    bench.peer.create_subscription(Log, "/rosout", lambda log: lines.append(log.msg), LATCHED)
     bench.listen("depth/image")
     bench.connect(*ALL)
     rig = Rig(bench, messages)
@@ -255,4 +266,4 @@ def test_missing_simulated_time_is_told_and_depth_goes_on(bench: Any, messages: 
     assert status.level == WARN
     assert "use_sim_time is set but nothing comes on /clock" in status.message
     assert "latency_ms_p50" not in status.values
-    bench.until(lambda: any("nothing comes on /clock" in line for line in lines))
+    bench.until(lambda: any("nothing comes on /clock" in line for line in logged()))

@@ -122,7 +122,10 @@ def test_the_clock_is_that_of_the_recording_and_jumps_back_in_a_loop(listener: L
     times = np.array([m.clock.sec * 10**9 + m.clock.nanosec for _, m in listener.got["/clock"]])
     assert times.min() >= START_NS
     assert times.max() <= START_NS + 6 * PERIOD_NS
-    assert (np.diff(times) < 0).sum() == 2
+    # which loop the first message that arrives belongs to is a matter of discovery
+    jumps = np.diff(times)[np.diff(times) < 0]
+    assert len(jumps) >= 2
+    np.testing.assert_allclose(jumps, -5 * PERIOD_NS, atol=0.5 * PERIOD_NS)
     assert np.median(np.diff(times)) == pytest.approx(20e6, rel=0.5)
     stamps = [stamp_ns(image) for _, image in listener.got["/rgb/image/compressed"]]
     assert stamps[5] == stamps[0]

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, NamedTuple
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
 
 IMAGE_FAULTS = ("black", "white", "noise", "blur")
-"""Faults that change the image."""
+"""Faults that change the image, by `core.faults.apply_fault`."""
 STREAM_FAULTS = ("drop", "freeze")
 """Faults that change which images come."""
 _PATTERN = re.compile(r"(?P<kind>\w+):(?P<spectrum>\w+)(@(?P<start>[\d.]+)-(?P<end>[\d.]+)?s?)?")
-_NOISE_SHARE = 0.25
-_BLUR_SHARE = 0.03
 
 
 class Fault(NamedTuple):
@@ -69,26 +63,3 @@ def parse_fault(text: str) -> Fault:
         f"{', '.join((*IMAGE_FAULTS, *STREAM_FAULTS))}, SPECTRUM one of {', '.join(SPECTRA)}, times are seconds from "
         "the start of the recording"
     )
-
-
-def apply_fault(kind: str, image: NDArray[Any], seed: int) -> NDArray[Any]:
-    """An image with a fault.
-
-    Args:
-        kind: One of IMAGE_FAULTS.
-        image: uint8 or uint16, [h,w] or [h,w,3]; it is not changed.
-        seed: Makes the noise; the same for the same image in every run.
-    """
-    top = int(np.iinfo(image.dtype).max)
-    if kind == "black":
-        return np.zeros_like(image)
-    if kind == "white":
-        return np.full_like(image, top)
-    if kind == "blur":
-        size = 2 * int(_BLUR_SHARE * image.shape[1]) + 3
-        return cv2.blur(image, (size, size))
-    # Of the image's own range: thermal counts fill a small part of their 16 bits.
-    low, high = np.percentile(image[::4, ::4], (1, 99))
-    deviation = _NOISE_SHARE * max(float(high - low), 1.0)
-    noise = np.random.default_rng(seed % 2**63).normal(0.0, deviation, image.shape)
-    return np.asarray(np.clip(image + noise, 0, top), image.dtype)

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from msdepth_ros.core.camera import RigViews
 from msdepth_ros.core.engine import DepthEngine, DepthResult, NetworkInput
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.faults import apply_fault
 from msdepth_ros.core.images import decode_image, spectrum_image
 from msdepth_ros.core.output import published_depth_m
 from msdepth_ros.core.settings import S
 from msdepth_ros.replay.bag import Bag, Payload
 from msdepth_ros.replay.calibration import Calibration, load_calibration
 from msdepth_ros.replay.collector import Collector, Gathered, Key, key_of
-from msdepth_ros.replay.faults import IMAGE_FAULTS, apply_fault
+from msdepth_ros.replay.faults import IMAGE_FAULTS
 from msdepth_ros.replay.ground_truth import Truth, TruthReader
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.planning import sources_of

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.replay.faults import Fault, apply_fault, parse_fault
+from msdepth_ros.core.faults import apply_fault
+from msdepth_ros.replay.faults import Fault, parse_fault
 
 NOISE = np.random.default_rng(0).integers(100, 150, (40, 60)).astype(np.uint8)
 

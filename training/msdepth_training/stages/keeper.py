@@ -1,0 +1,83 @@
+"""A callback that keeps what a run has reached, and ends it in time."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from msdepth_training.augment import Batch
+from msdepth_training.stages.module import StageModule
+from msdepth_training.stages.runs import CHECKPOINT, Progress, Run, commit, device_name, save_weights
+from msdepth_training.stages.schedule import total_steps
+
+
+class Keeper(pl.Callback):
+    """Writes `last.ckpt` every so many steps and at the end, and `weights.pt` at the end.
+
+    Args:
+        folder: of the run.
+        stop_at: time of the monotonic clock, seconds, at which the run stops with a checkpoint.
+        half: see `save_weights`.
+        begun_with: what the weights began with, for the history.
+    """
+
+    def __init__(
+        self, folder: Path, *, stop_at: float = math.inf, half: bool = False, begun_with: str = ""
+    ) -> None:
+        self.folder, self.stop_at, self.half, self.begun_with = folder, stop_at, half, begun_with
+        self.seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+        self._clock = 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """A new entry of the history."""
+        entry = {
+            "from_step": trainer.global_step, "commit": commit(), "devices": trainer.world_size,
+            "device": device_name(trainer.strategy.root_device), "precision": str(trainer.precision),
+        }  # fmt: skip
+        if self.begun_with and trainer.global_step == 0:
+            entry["begun_with"] = self.begun_with
+        self.history = [*self.history, entry]
+        self._clock = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Counts time, writes the checkpoint when one is due, and stops when time is over."""
+        assert isinstance(module, StageModule)  # noqa: S101  for type checkers
+        now = time.monotonic()
+        self.seconds, self._clock = self.seconds + now - self._clock, now
+        over = now > self.stop_at
+        if math.isfinite(self.stop_at) and trainer.world_size > 1:  # all stop after the same step
+            over = trainer.strategy.reduce_boolean_decision(over, all=False)
+        if over or trainer.global_step % module.config.checkpoint_every == 0:
+            trainer.save_checkpoint(self.folder / CHECKPOINT)
+        if over:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Writes what is left to write."""
+        assert isinstance(module, StageModule)  # noqa: S101  for type checkers
+        trainer.save_checkpoint(self.folder / CHECKPOINT)
+        if trainer.is_global_zero:
+            progress = Progress(
+                trainer.global_step, total_steps(module.phases), self.seconds, self.history, module.curve
+            )
+            save_weights(Run(self.folder, module.stage, module.config, module.average, progress), half=self.half)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Goes into the checkpoint."""
+        return {"seconds": self.seconds, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Comes back from it."""
+        self.seconds, self.history = state_dict["seconds"], state_dict["history"]
+
+
+def described(run: Run) -> str:
+    """A run in a few words, for the history of what begins with it."""
+    return f"{run.name}, seed {run.config.seed}, {run.progress.steps} steps"

@@ -1,0 +1,131 @@
+"""Stage align: every spectrum's own depth, and features that agree between spectra, by either recipe or not at all."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training import losses
+from msdepth_training.augment import Batch
+from msdepth_training.errors import TrainingError
+from msdepth_training.geometry import full_precision, relative_to
+from msdepth_training.networks.cameras import CameraRays, Cameras
+from msdepth_training.networks.fusion import warp
+from msdepth_training.networks.paper import OCCLUDED
+from msdepth_training.networks.spectral import SpectralOutput, split
+from msdepth_training.objective.depth import DepthLoss, depth_and_scale_loss, evidence_loss
+from msdepth_training.objective.fused import aligned
+
+Alignment = Literal["none", "paper", "msdepth"]
+ALIGNMENT_WEIGHTS: dict[Alignment, float] = {"none": 0.0, "paper": 0.01, "msdepth": 0.1}
+"""Unless told otherwise."""
+COARSEST = 32
+"""Stride of the level that the paper aligns."""
+ALIGNED_STRIDES = (16, 8)
+"""Strides of the levels that we align: those that the plane sweeps of the fusion compare."""
+THERMAL = SPECTRA.index("thermal")
+
+
+def in_thermal_frame(
+    features: Tensor, log_depth: Tensor, batch: Batch, *, min_m: float, max_m: float
+) -> tuple[Tensor, Tensor]:
+    """Features at the coarsest level, brought into the thermal frame by the predicted thermal depth.
+
+    Positions get no gradient, features of all views do.
+
+    Args:
+        features: [B, 3, C, h, w].
+        log_depth: [B, 3, H, W] predicted, log metres.
+        batch: for the cameras.
+        min_m: limit of the predicted depth, metres.
+        max_m: limit of the predicted depth, metres.
+
+    Returns:
+        Rows [B, 3, P, C], and bool [B, 3, P] whether the view sees the point: inside, in front, not occluded.
+    """
+    depth_m = log_depth.detach().float().clamp(math.log(min_m), math.log(max_m)).exp()
+    depth_m = F.interpolate(depth_m, size=features.shape[-2:], mode="bilinear", align_corners=False)
+    thermal = torch.full_like(batch.reference, THERMAL)
+    rays = CameraRays(batch.k[:, THERMAL], *log_depth.shape[-2:])
+    present = torch.ones_like(batch.present)
+    views = Cameras(batch.k, relative_to(batch.view_from_reference, thermal), rays, present).at_stride(COARSEST)
+    warped = warp(torch.cat((features, depth_m.unsqueeze(2)), dim=2), depth_m[:, THERMAL : THERMAL + 1], views)
+    rows, sees_m = warped.features.split((features.shape[2], 1), dim=-1)
+    return rows, ((warped.seen > 0) & (warped.z < OCCLUDED * sees_m))[..., 0]
+
+
+def paper_alignment(out: SpectralOutput, batch: Batch, *, min_m: float, max_m: float) -> Tensor:
+    """0.5 global + 0.5 local contrastive loss on the coarsest level, without the known mistakes."""
+    sets = batch.present.shape
+    features = out.view.pyramid[COARSEST].float().unflatten(0, sets)
+    pooled = split(features.mean(dim=(-2, -1)), dim=-1)
+    rows, seen = in_thermal_frame(features, out.log_depth.unflatten(0, sets), batch, min_m=min_m, max_m=max_m)
+    return 0.5 * losses.global_info_nce(*pooled) + 0.5 * losses.dense_info_nce(*split(rows, dim=-1), seen)
+
+
+def our_alignment(out: SpectralOutput, batch: Batch, generator: torch.Generator) -> Tensor:
+    """InfoNCE of the shared halves of two random spectra at corresponding 3-D points, by ground-truth depth."""
+    shared = {s: split(out.view.pyramid[s])[0].unflatten(0, batch.present.shape) for s in ALIGNED_STRIDES}
+    return aligned(shared, batch, generator)
+
+
+def align_objective(
+    out: SpectralOutput,
+    batch: Batch,
+    *,
+    alignment: Alignment,
+    max_m: float,
+    generator: torch.Generator,
+    weight: float | None = None,
+    min_m: float = 1.0,
+    depth_loss: DepthLoss = "log_l1",
+) -> dict[str, Tensor]:
+    """All terms and their sum under `total`.
+
+    Args:
+        out: of `SpectralDepth` for all views of the batch, M = 3 B in the order of `batch.images.flatten(0, 1)`.
+        batch: what it was given. All views count, present or not: here no view depends on another.
+        alignment: `none` trains each spectrum's depth alone, `paper` and `msdepth` align features by these recipes.
+        max_m: depth beyond it, and the sky, counts as this, metres.
+        generator: on the CPU, draws the pair of spectra and the points of our alignment.
+        weight: of the alignment in the sum; by default that of `ALIGNMENT_WEIGHTS`.
+        min_m: least depth that warps, metres.
+        depth_loss: of the depth at full size.
+
+    Returns:
+        Scalars `rgb`, `nir`, `thermal` (supervised), `alignment` and `total`, their weighted sum.
+    """
+    if alignment not in ALIGNMENT_WEIGHTS:
+        raise TrainingError(f"no alignment {alignment!r}; known are {', '.join(ALIGNMENT_WEIGHTS)}")
+    weight = ALIGNMENT_WEIGHTS[alignment] if weight is None else weight
+    count = len(SPECTRA)
+    with full_precision(batch.depth_m):
+        terms = {}
+        for n, spectrum in enumerate(SPECTRA):
+            truth_m, one = batch.depth_m[:, n], every(out, n, count)
+            own = evidence_loss(one.view, truth_m, max_m)
+            terms[spectrum] = depth_and_scale_loss(one, truth_m, max_m, depth_loss) + 0.6 * own
+        terms["alignment"] = batch.depth_m.new_zeros(())
+        if alignment == "paper":
+            terms["alignment"] = paper_alignment(out, batch, min_m=min_m, max_m=max_m)
+        if alignment == "msdepth":
+            terms["alignment"] = our_alignment(out, batch, generator)
+    terms["total"] = sum((terms[s] for s in SPECTRA), weight * terms["alignment"])
+    return terms
+
+
+def every(out: SpectralOutput, first: int, step: int) -> SpectralOutput:
+    """Views first, first + step, ... of an output."""
+    rows = slice(first, None, step)
+    view = out.view._replace(
+        pyramid={s: x[rows] for s, x in out.view.pyramid.items()},
+        log_depth=out.view.log_depth[rows],
+        log_scale=out.view.log_scale[rows],
+    )
+    coarse = {s: x[rows] for s, x in out.coarse_log_depth.items()}
+    return SpectralOutput(out.log_depth[rows], out.log_scale[rows], coarse, view)

@@ -17,6 +17,7 @@ from msdepth_training.scenes import materials, raycast, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
+from msdepth_training.scenes.style import scene_style
 from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS
 
 Split = Literal["train", "validation", "test"]
@@ -128,7 +129,9 @@ def is_clear(scene: Scene, *, until_s: float) -> bool:
     return True
 
 
-def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True) -> Scene:
+def sample_scene(
+    seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True, style: str = "street"
+) -> Scene:
     """Draw one street that the vehicle can drive along for `CLEAR_S` without running into anything.
 
     Args:
@@ -137,13 +140,15 @@ def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 1
         condition: day, night, rain or fog.
         length_m: how far the street goes on.
         floating: whether random objects float about; they teach geometry, but no street has them.
+        style: name of the kind of scenes, see `style.STYLES`.
 
     Returns:
         The scene, on the CPU.
 
     Raises:
-        TrainingError: the split or the condition is unknown, or no street is passable.
+        TrainingError: the split, the condition or the style is unknown, or no street is passable.
     """
+    scene_style(style)
     for what, name, known in (("split", split, tuple(SPLIT_NUMBERS)), ("condition", condition, CONDITIONS)):
         if name not in known:
             raise TrainingError(f"unknown {what} {name!r}; choose one of {', '.join(known)}")

@@ -6,7 +6,7 @@ several devices can share a batch. Decisions are drawn on the CPU; pictures are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +14,15 @@ import torch
 from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.crops import crop, random_window
 from msdepth_training.scenes.faults import IMAGE_FAULTS, possible
 
 VIEW_SHARES = (0.55, 0.3, 0.15)
 """How often the fusion gets three, two, one views, unless told otherwise."""
 NOISE_SHARE = 0.3
 """How often a view gets noise."""
+WHOLE = (0.0, 0.0, 1.0)
+"""The window that crops nothing."""
 
 
 class Batch(NamedTuple):
@@ -61,13 +64,14 @@ def flip(batch: Batch) -> Batch:
     )
 
 
-def flip_some(batch: Batch, chosen: Sequence[bool]) -> Batch:
-    """Mirror the sets that are chosen, [B]."""
+def _on_some(batch: Batch, chosen: Sequence[bool], change: Callable[[Batch, Tensor], Batch]) -> Batch:
+    """Change the sets that are chosen, [B]; `change` is also told their rows."""
     if not any(chosen):
         return batch
-    rows = torch.tensor(chosen, device=batch.k.device).nonzero()[:, 0]
-    mirrored = flip(Batch(*(part[rows] for part in batch)))
-    return Batch(*(part.index_copy(0, rows, new) for part, new in zip(batch, mirrored, strict=True)))
+    rows = torch.tensor(chosen).nonzero()[:, 0]
+    there = rows.to(batch.k.device)
+    changed = change(Batch(*(part[there] for part in batch)), rows)
+    return Batch(*(part.index_copy(0, there, new) for part, new in zip(batch, changed, strict=True)))
 
 
 def draw_appearance(rng: np.random.Generator) -> list[float]:
@@ -120,6 +124,7 @@ def augment(
     *,
     fault_share: float,
     view_shares: Sequence[float] = VIEW_SHARES,
+    crop_share: float = 0.0,
 ) -> Batch:
     """Training augmentation.
 
@@ -129,12 +134,13 @@ def augment(
         rngs: [B] one for each set; they decide everything.
         fault_share: probability that a view is broken.
         view_shares: probabilities that the fusion gets three, two, one views.
+        crop_share: probability that a set shows an enlarged part of its images.
 
     Returns:
         A new batch.
     """
     images = batch.images.clone()
-    appearance, present, seeds, flips = [], [], [], []
+    appearance, present, seeds, flips, windows = [], [], [], [], []
     for b, rng in enumerate(rngs):
         for n, spectrum in enumerate(SPECTRA):
             if rng.random() < fault_share:
@@ -143,5 +149,8 @@ def augment(
         present.append(sample_present(rng, view_shares))
         seeds.append(int(rng.integers(2**31)))
         flips.append(bool(rng.random() < 0.5))
+        windows.append(random_window(rng) if rng.random() < crop_share else WHOLE)
     images = change_appearance(images, torch.tensor(appearance, dtype=images.dtype), seeds)
-    return flip_some(batch._replace(images=images, present=batch.present.new_tensor(present)), flips)
+    batch = batch._replace(images=images, present=batch.present.new_tensor(present))
+    batch = _on_some(batch, flips, lambda part, _: flip(part))
+    return _on_some(batch, [w != WHOLE for w in windows], lambda part, rows: crop(part, torch.tensor(windows)[rows]))

@@ -56,8 +56,6 @@ class AlignConfig:
 
     alignment: str = "msdepth"
     """What is added to supervision: none, paper or msdepth."""
-    alignment_weight: float = 0.1
-    """Of the contrastive terms in the loss."""
     spectra: tuple[str, ...] = SPECTRA
     """What the network is shown: all, or one for a specialist."""
     phases: tuple[Phase, ...] = (Phase(),)
@@ -107,8 +105,14 @@ class TrainConfig:
     """Largest norm of the gradient."""
     ema_decay: float = 0.998
     """Of the moving average of the weights, which is what is kept, measured and exported."""
+    backbone_weights: str = ""
+    """Folder with published weights of the backbone that training from nothing starts with; empty for random ones."""
+    scenes: str = "street"
+    """Style of the rendered scenes, see `scenes.style`."""
     fault_share: float = 0.12
     """Probability that a view is broken."""
+    crop_share: float = 0.0
+    """Probability that a set shows an enlarged part of its images: more focal lengths."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     validation_sequences: int = 60

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from msdepth_training.augment import Batch, augment
-from msdepth_training.config import Phase
+from msdepth_training.config import Phase, TrainConfig
 from msdepth_training.datasets.scenes import SKY_M
 from msdepth_training.errors import TrainingError
 from msdepth_training.stages.schedule import first_step, total_steps
@@ -49,20 +49,23 @@ class Share:
 
 
 def training_batch(
-    frames: Frames, phase: Phase, *, seed: int, step: int, fault_share: float, share: Share, device: torch.device
+    frames: Frames, phase: Phase, config: TrainConfig, *, step: int, share: Share, device: torch.device
 ) -> Batch:
     """The augmented batch of a step, or the share of it that falls to one of several processes.
 
     Every set has random numbers of its own, so that the shares of all processes together are the batch of one.
     """
-    rng = np.random.default_rng([seed, step])
+    rng = np.random.default_rng([config.seed, step])
     mine = range(share.rank, phase.batch, share.world)
     index = torch.from_numpy(rng.choice(len(frames), phase.batch, replace=False))[share.rank :: share.world]
     reference = torch.from_numpy(rng.choice(3, phase.batch, p=REFERENCE_SHARES))[share.rank :: share.world]
     batch = make_batch(frames, index, reference).to(device)
     previous = frames.views(frames.previous[index]).to(device)
-    rngs = [np.random.default_rng([seed, step, row]) for row in mine]
-    return augment(batch, previous, rngs, fault_share=fault_share, view_shares=phase.view_shares)
+    rngs = [np.random.default_rng([config.seed, step, row]) for row in mine]
+    return augment(
+        batch, previous, rngs, fault_share=config.fault_share, view_shares=phase.view_shares,
+        crop_share=config.crop_share,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,8 @@ class BatchStream:
     """All batches of a stage that are left, in order; the next ones are made in threads during a step."""
 
     source: Source
+    config: TrainConfig
     phases: Sequence[Phase]
-    seed: int
-    fault_share: float
     share: Share
     device: torch.device
     threads: int
@@ -105,13 +107,11 @@ class BatchStream:
 
     def _batches(self, frames: Frames, phase: Phase, first: int, last: int) -> Iterator[Batch]:
         def make(step: int) -> Batch:
-            return training_batch(
-                frames, phase, seed=self.seed, step=step, fault_share=self.fault_share, share=self.share,
-                device=self.device,
-            )  # fmt: skip
+            return training_batch(frames, phase, self.config, step=step, share=self.share, device=self.device)
 
         with ThreadPoolExecutor(max_workers=self.threads) as pool:
-            ahead: deque[Future[Batch]] = deque(pool.submit(make, s) for s in range(first, min(first + self.threads, last)))
+            begun = range(first, min(first + self.threads, last))
+            ahead: deque[Future[Batch]] = deque(pool.submit(make, step) for step in begun)
             for step in range(first, last):
                 batch = ahead.popleft().result()
                 if step + self.threads < last:

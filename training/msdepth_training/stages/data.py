@@ -36,9 +36,8 @@ class StageData(pl.LightningDataModule):
         assert trainer is not None  # noqa: S101  for type checkers: Lightning attaches it before it asks
         return BatchStream(
             source=self.source,
+            config=self.config,
             phases=self.phases,
-            seed=self.config.seed,
-            fault_share=self.config.fault_share,
             share=Share(trainer.global_rank, trainer.world_size),
             device=trainer.strategy.root_device,
             threads=self.threads,

@@ -54,15 +54,16 @@ class Keeper(pl.Callback):
         over = now > self.stop_at
         if math.isfinite(self.stop_at) and trainer.world_size > 1:  # all stop after the same step
             over = trainer.strategy.reduce_boolean_decision(over, all=False)
-        if over or trainer.global_step % module.config.checkpoint_every == 0:
+        done = trainer.global_step
+        # never after the last batch's end: Lightning would take a stopped epoch for a complete one
+        if over or done % module.config.checkpoint_every == 0 or done == total_steps(module.phases):
             trainer.save_checkpoint(self.folder / CHECKPOINT)
         if over:
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Writes what is left to write."""
+        """Writes the weights."""
         assert isinstance(module, StageModule)  # noqa: S101  for type checkers
-        trainer.save_checkpoint(self.folder / CHECKPOINT)
         if trainer.is_global_zero:
             progress = Progress(
                 trainer.global_step, total_steps(module.phases), self.seconds, self.history, module.curve

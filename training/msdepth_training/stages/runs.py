@@ -22,7 +22,7 @@ from torch import nn
 
 from msdepth_training.config import Phase, TrainConfig, from_mapping
 from msdepth_training.errors import TrainingError
-from msdepth_training.networks import MsDepth
+from msdepth_training.networks import MsDepth, PaperFusion, SpectralDepth
 
 CHECKPOINT, WEIGHTS = "last.ckpt", "weights.pt"
 STAGES = ("align", "fuse")
@@ -100,7 +100,9 @@ class Run:
 def build_network(config: TrainConfig, stage: str) -> nn.Module:
     """A network with fresh weights from the configuration's seed."""
     torch.manual_seed(config.seed)
-    return MsDepth(config.network)
+    if stage == "align":
+        return SpectralDepth(config.network)
+    return MsDepth(config.network) if config.fuse.recipe == "msdepth" else PaperFusion(SpectralDepth(config.network))
 
 
 def save_weights(run: Run, *, half: bool = False) -> None:

@@ -74,10 +74,10 @@ class Source(Protocol):
         """Frames that are measured, never seen before."""
 
 
-def scene_set(phase: Phase) -> SceneSet:
+def scene_set(phase: Phase, style: str) -> SceneSet:
     """The training scenes of a phase."""
     height, width = phase.height * phase.shrink, phase.width * phase.shrink
-    return SceneSet("train", phase.first_seed, phase.sequences, height, width)
+    return SceneSet("train", phase.first_seed, phase.sequences, height, width, style=style)
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ class SceneSource:
 
     folder: Path
     """Of the rendered scenes."""
+    style: str = "street"
+    """Of the scenes, see `scenes.style`."""
     workers: int = 1
     """Processes that render what is missing."""
     conditions: tuple[str, ...] = CONDITIONS
@@ -93,19 +95,19 @@ class SceneSource:
 
     def prepare(self, phase: Phase) -> None:
         """Render what is missing."""
-        render_set(scene_set(phase), self.folder, workers=self.workers)
+        render_set(scene_set(phase, self.style), self.folder, workers=self.workers)
 
     def training(self, phase: Phase) -> Samples:
         """Read and average down."""
-        return shrink(load_set(scene_set(phase), self.folder), phase.shrink)
+        return shrink(load_set(scene_set(phase, self.style), self.folder), phase.shrink)
 
     def validation(self, height: int, width: int, count: int) -> Samples:
         """One frame of `count` sequences of the validation split."""
-        return self._rendered(SceneSet("validation", VALIDATION_SEED, count, height, width, frames=1))
+        return self._rendered(SceneSet("validation", VALIDATION_SEED, count, height, width, frames=1, style=self.style))
 
     def test(self, height: int, width: int, count: int) -> Samples:
         """One frame of `count` sequences of the test split."""
-        return self._rendered(SceneSet("test", TEST_SEED, count, height, width, frames=1))
+        return self._rendered(SceneSet("test", TEST_SEED, count, height, width, frames=1, style=self.style))
 
     def _rendered(self, scenes: SceneSet) -> Samples:
         render_set(scenes, self.folder, workers=self.workers)

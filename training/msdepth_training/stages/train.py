@@ -15,8 +15,10 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from msdepth_training.config import TrainConfig, from_mapping
 from msdepth_training.errors import TrainingError
+from msdepth_training.networks import PaperFusion, load_backbone_weights
+from msdepth_training.stages.align import AlignModule
 from msdepth_training.stages.data import StageData
-from msdepth_training.stages.fuse import FuseModule
+from msdepth_training.stages.fuse import FuseModule, PaperFuseModule
 from msdepth_training.stages.keeper import Keeper, described
 from msdepth_training.stages.module import LOG_EVERY, StageModule
 from msdepth_training.stages.runs import (
@@ -71,9 +73,30 @@ class Machine:
         )
 
 
-def _module(config: TrainConfig, stage: str, begin_with: Run | None) -> StageModule:
+def make_module(config: TrainConfig, stage: str, begin_with: Run | None = None) -> StageModule:
+    """A stage's network, as it is before the first step.
+
+    Args:
+        config: of the run.
+        stage: align or fuse.
+        begin_with: an aligned run: recipe paper is attached to it, msdepth starts with its encoder.
+
+    Raises:
+        TrainingError: what it is to begin with is missing or another network.
+    """
     network = build_network(config, stage)
-    return FuseModule(network, config, phases_of(config, stage))
+    if begin_with is not None:
+        if begin_with.stage != "align" or begin_with.config.network != config.network:
+            raise TrainingError(f"{begin_with.folder} is no aligned network of this configuration's sizes")
+        mine = network.base if isinstance(network, PaperFusion) else network.encoder
+        theirs = begin_with.network if isinstance(network, PaperFusion) else begin_with.network.encoder
+        mine.load_state_dict(theirs.state_dict())
+    elif isinstance(network, PaperFusion):
+        raise TrainingError("recipe paper fuses an aligned network; name its run folder with --from")
+    elif config.backbone_weights:
+        load_backbone_weights(network.encoder, config.backbone_weights)
+    kind = AlignModule if stage == "align" else PaperFuseModule if isinstance(network, PaperFusion) else FuseModule
+    return kind(network, config, phases_of(config, stage))
 
 
 def _check_checkpoint(path: Path, config: TrainConfig, stage: str, *, change_config: bool) -> None:
@@ -129,7 +152,7 @@ def train_stage(
     if before is not None and before.finished and not change_config:
         return before
     quiet_lightning()
-    module = _module(config, stage, begin_with)
+    module = make_module(config, stage, begin_with)
     keeper = Keeper(folder, stop_at=stop_at, half=half, begun_with=described(begin_with) if begin_with else "")
     data = StageData(source, config, phases_of(config, stage), threads=machine.threads)
     trainer = machine.trainer(folder, keeper, config)

@@ -69,7 +69,7 @@ def _texture(x, y, seed):
 def walls():
     """Sets of three different cameras before a textured wall at 8 m and, in front of it, a board at 4 m.
 
-    The cameras look the same way, so that depth is known exactly: `walls(batch, board=True)` gives a `Batch` of 64 x 96.
+    They look the same way, so that depth is known exactly: `walls(batch, board=True)` gives a `Batch` of 64 x 96.
     """
     height, width = 64, 96
     k = torch.tensor([[60.0, 62.0, 47.2, 30.1], [75.0, 74.0, 45.0, 33.3], [48.0, 47.0, 50.4, 29.0]])

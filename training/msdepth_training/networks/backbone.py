@@ -79,7 +79,7 @@ def load_backbone_weights(encoder: PyramidEncoder, folder: Path) -> None:
 
     Args:
         encoder: of a network with a backbone.
-        folder: with `model.safetensors` as transformers saves it, of the backbone alone or of a classifier on top of it.
+        folder: with `model.safetensors` as transformers saves it, of the backbone alone or of a classifier on it.
 
     Raises:
         TrainingError: the encoder is our own, or the weights are not there or of another architecture.

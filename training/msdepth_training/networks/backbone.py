@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -73,26 +74,36 @@ def _check_strides(name: str, backbone: nn.Module) -> None:
         raise TrainingError(f"network.backbone: levels of {name!r} are at stride {strides}, not {STRIDES}")
 
 
-def load_backbone_weights(encoder: PyramidEncoder, folder: str) -> None:
+def load_backbone_weights(encoder: PyramidEncoder, folder: Path) -> None:
     """Start a backbone from published weights on this machine.
 
     Args:
         encoder: of a network with a backbone.
-        folder: folder with `config.json` and weights as transformers saves them, or the name of a model that is in the
-            local cache of transformers. Nothing is downloaded.
+        folder: with `model.safetensors` as transformers saves it, of the backbone alone or of a classifier on it.
 
     Raises:
-        TrainingError: the encoder is our own, or the weights are not on this machine or of another architecture.
+        TrainingError: the encoder is our own, or the weights are not there or of another architecture.
     """
     if not isinstance(encoder, BackboneEncoder):
         raise TrainingError("weights of a backbone were given, but network.backbone is empty")
-    transformers = _transformers()
+    # not by from_pretrained: that of AutoBackbone asks the hub even when told to use local files only
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    backbone, file = encoder.backbone, folder / "model.safetensors"
+    refused = f"weights of the backbone cannot be read from {file}"
     try:
-        loaded = transformers.AutoBackbone.from_pretrained(folder, local_files_only=True, out_indices=[1, 2, 3, 4])
-        encoder.backbone.load_state_dict(loaded.state_dict())
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise TrainingError(f"weights of the backbone cannot be read from {folder}: {reason}") from error
+        # a classifier's file names what belongs to the backbone by a prefix
+        stored = {key.removeprefix(f"{backbone.base_model_prefix}."): value for key, value in load_file(file).items()}
+        # a classifier has no norms of the levels that a backbone gives
+        missing = [key for key in backbone.state_dict() if key not in stored and "hidden_states_norms" not in key]
+        if missing:
+            raise TrainingError(f"{refused}: it has no {missing[0]}, so it is of another architecture")
+        backbone.load_state_dict(stored, strict=False)
+    except FileNotFoundError as error:
+        raise TrainingError(f"{refused}: it does not exist; nothing is downloaded, put it there first") from error
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise TrainingError(f"{refused}: {' '.join(str(error).split())}") from error
 
 
 class BackboneEncoder(PyramidEncoder):

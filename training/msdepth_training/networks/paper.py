@@ -55,7 +55,39 @@ class Gated(NamedTuple):
     """[B, N, P]."""
 
 
-def gate(rows: Tensor, anchor: Tensor, seen: Tensor) -> Gated:
+def anchor_cameras(
+    k: Tensor, view_from_reference: Tensor, anchor: Tensor, present: Tensor, *, height: int, width: int
+) -> Cameras:
+    """The cameras as their anchors see them; arguments as `PaperFusion.forward`, for images of height x width."""
+    row = torch.arange(len(anchor), device=anchor.device)
+    return Cameras(k, relative_to(view_from_reference, anchor), CameraRays(k[row, anchor], height, width), present)
+
+
+def bring(features: Tensor, depth_m: Tensor, views: Views, anchor: Tensor) -> tuple[Tensor, Tensor]:
+    """Features into the anchor's frame, by the anchor's own predicted depth.
+
+    Args:
+        features: [B, N, C, h, w].
+        depth_m: [B, N, h, w] each view's own prediction, metres.
+        views: geometry at this level, the reference being the anchor.
+        anchor: int [B].
+
+    Returns:
+        Rows [B, N, P, C], and [B, N, P] 1 where the view sees the point: inside its image, in front of it and not
+        occluded (the paper tests neither of the latter two), else 0.
+    """
+    row = torch.arange(len(anchor), device=anchor.device)
+    # a view's own depth is brought along, for the test of occlusion
+    brought = torch.cat((features, depth_m.unsqueeze(2)), dim=2)
+    warped = warp(brought, depth_m[row, anchor].unsqueeze(1), views)
+    rows, sees_m = warped.features.split((features.shape[2], 1), dim=-1)
+    seen = warped.seen * (warped.z < OCCLUDED * sees_m)
+    # a warp onto itself would only add rounding
+    own = F.one_hot(anchor, features.shape[1]).view(*features.shape[:2], 1, 1).bool()
+    return torch.where(own, features.flatten(3).transpose(2, 3), rows), seen[..., 0]
+
+
+def gate(rows: Tensor, seen: Tensor, anchor: Tensor) -> Gated:
     """Cosine gating.
 
     A view weighs what its shared half agrees with the anchor's. Here the weights may not go negative, and where a view
@@ -63,8 +95,8 @@ def gate(rows: Tensor, anchor: Tensor, seen: Tensor) -> Gated:
 
     Args:
         rows: [B, N, P, C] every view's features in the anchor's frame; the anchor's own are not warped.
-        anchor: int [B], which view is the anchor.
         seen: [B, N, P] 1 where the view sees the point, else 0.
+        anchor: int [B], which view is the anchor.
 
     Returns:
         See `Gated`.
@@ -177,25 +209,12 @@ class PaperFusion(nn.Module):
     ) -> PaperOutput:
         """The part that is trained, then the frozen decoder; arguments as `forward`."""
         row = torch.arange(len(anchor), device=anchor.device)
-        rays = CameraRays(k[row, anchor], *encoded.depth_m.shape[-2:])
-        cameras = Cameras(k, relative_to(view_from_reference, anchor), rays, present)
+        height, width = encoded.depth_m.shape[-2:]
+        cameras = anchor_cameras(k, view_from_reference, anchor, present, height=height, width=width)
         pyramid, weights = {}, {}
         for stride, features in encoded.pyramid.items():
             depth_m = F.interpolate(encoded.depth_m, scale_factor=1.0 / stride, mode="bilinear", align_corners=False)
-            gated = self._warp_and_gate(features, depth_m, cameras.at_stride(stride), anchor)
+            gated = gate(*bring(features, depth_m, cameras.at_stride(stride), anchor), anchor)
             pyramid[stride] = self.fusions[str(stride)](gated.features, features[row, anchor])
             weights[stride] = gated.weights.unflatten(2, features.shape[-2:])
-        return PaperOutput(*self.base.decoder(pyramid, rays), weights)
-
-    def _warp_and_gate(self, features: Tensor, depth_m: Tensor, views: Views, anchor: Tensor) -> Gated:
-        """Features [B, N, C, h, w] into the anchor's frame, by its own predicted depth out of depth_m [B, N, h, w]."""
-        row = torch.arange(len(anchor), device=anchor.device)
-        brought = torch.cat((features, depth_m.unsqueeze(2)), dim=2)
-        warped = warp(brought, depth_m[row, anchor].unsqueeze(1), views)
-        rows, sees_m = warped.features.split((features.shape[2], 1), dim=-1)
-        # the paper tests neither visibility nor occlusion
-        seen = warped.seen * (warped.z < OCCLUDED * sees_m)
-        # a warp onto itself only adds rounding
-        own = F.one_hot(anchor, features.shape[1]).view(*features.shape[:2], 1, 1).bool()
-        rows = torch.where(own, features.flatten(3).transpose(2, 3), rows)
-        return gate(rows, anchor, seen[..., 0])
+        return PaperOutput(*self.base.decoder(pyramid, cameras.reference), weights)

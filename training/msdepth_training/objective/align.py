@@ -14,10 +14,8 @@ from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training import losses
 from msdepth_training.augment import Batch
 from msdepth_training.errors import TrainingError
-from msdepth_training.geometry import full_precision, relative_to
-from msdepth_training.networks.cameras import CameraRays, Cameras
-from msdepth_training.networks.fusion import warp
-from msdepth_training.networks.paper import OCCLUDED
+from msdepth_training.geometry import full_precision
+from msdepth_training.networks.paper import anchor_cameras, bring
 from msdepth_training.networks.spectral import SpectralOutput, split
 from msdepth_training.objective.depth import DepthLoss, depth_and_scale_loss, evidence_loss
 from msdepth_training.objective.fused import aligned
@@ -49,15 +47,13 @@ def in_thermal_frame(
     Returns:
         Rows [B, 3, P, C], and bool [B, 3, P] whether the view sees the point: inside, in front, not occluded.
     """
+    height, width = log_depth.shape[-2:]
     depth_m = log_depth.detach().float().clamp(math.log(min_m), math.log(max_m)).exp()
     depth_m = F.interpolate(depth_m, size=features.shape[-2:], mode="bilinear", align_corners=False)
-    thermal = torch.full_like(batch.reference, THERMAL)
-    rays = CameraRays(batch.k[:, THERMAL], *log_depth.shape[-2:])
-    present = torch.ones_like(batch.present)
-    views = Cameras(batch.k, relative_to(batch.view_from_reference, thermal), rays, present).at_stride(COARSEST)
-    warped = warp(torch.cat((features, depth_m.unsqueeze(2)), dim=2), depth_m[:, THERMAL : THERMAL + 1], views)
-    rows, sees_m = warped.features.split((features.shape[2], 1), dim=-1)
-    return rows, ((warped.seen > 0) & (warped.z < OCCLUDED * sees_m))[..., 0]
+    thermal, all_present = torch.full_like(batch.reference, THERMAL), torch.ones_like(batch.present)
+    cameras = anchor_cameras(batch.k, batch.view_from_reference, thermal, all_present, height=height, width=width)
+    rows, seen = bring(features, depth_m, cameras.at_stride(COARSEST), thermal)
+    return rows, seen > 0
 
 
 def paper_alignment(out: SpectralOutput, batch: Batch, *, min_m: float, max_m: float) -> Tensor:

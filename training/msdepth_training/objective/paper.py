@@ -11,11 +11,13 @@ from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training import losses
 from msdepth_training.augment import Batch
 from msdepth_training.geometry import full_precision, inside, pixel_rays, relative_to, reproject, sample_rows
-from msdepth_training.networks.paper import OCCLUDED, PaperOutput
+from msdepth_training.networks.paper import PaperOutput
 from msdepth_training.objective.depth import DepthLoss, depth_and_scale_loss
 from msdepth_training.objective.truth import log_truth_and_weight
 
 CONSISTENCY_WEIGHT = 0.5
+HIDDEN = 1.5
+"""A point further away than this times what the best anchor says there counts as occluded; nearer, as wrong."""
 STRIDE = 2
 """Depth is compared between anchors at every second pixel."""
 
@@ -57,7 +59,7 @@ def consistency(outs: Sequence[PaperOutput], batch: Batch, best: Tensor, *, min_
         depth = depths[:, n : n + 1, ::STRIDE, ::STRIDE]
         u, v, z = (x.flatten(1) for x in reproject(depth, rays, pose, batch.k[row, best].unsqueeze(1)))
         there = sample_rows(teacher.unsqueeze(1), u.detach(), v.detach())[..., 0]
-        seen = inside(u, v, z, height, width) * (z < OCCLUDED * there) * (best != n).unsqueeze(1)
+        seen = inside(u, v, z, height, width) * (z < HIDDEN * there) * (best != n).unsqueeze(1)
         computed.append(torch.where(seen > 0, z, 1.0))
         projected.append(there)
         weights.append(seen)

@@ -119,6 +119,24 @@ class TrainConfig:
     """Held-out scenes that confidence is calibrated on."""
 
 
+@dataclass(frozen=True)
+class PlanConfig:
+    """All runs that the table of results needs: every stage and recipe with the same encoder, data and steps."""
+
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Of every run; alignment, spectra, recipe and seed are set by the plan."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the headline rows."""
+    specialist_seeds: tuple[int, ...] = (0,)
+    """Of the three networks that know one spectrum each."""
+    parallel: int = 1
+    """Runs at a time on one machine: small networks leave a GPU idle most of the time."""
+    precision: str = "32-true"
+    """16-mixed, bf16-mixed, ... as Lightning has it."""
+    half: bool = True
+    """Store final weights as 16-bit numbers."""
+
+
 def from_mapping(kind: Any, value: Any, where: str) -> Any:
     """A value of a dataclass, or of the type of one of its fields, from what YAML or a checkpoint holds.
 

@@ -77,8 +77,8 @@ class BatchStream:
     phases: Sequence[Phase]
     share: Share
     device: torch.device
-    threads: int
-    """How many batches are made ahead."""
+    ahead: int
+    """How many batches are made in advance, each in a thread."""
     start: Callable[[], int]
     """The step to begin with, asked when iteration begins."""
 
@@ -109,11 +109,11 @@ class BatchStream:
         def make(step: int) -> Batch:
             return training_batch(frames, phase, self.config, step=step, share=self.share, device=self.device)
 
-        with ThreadPoolExecutor(max_workers=self.threads) as pool:
-            begun = range(first, min(first + self.threads, last))
-            ahead: deque[Future[Batch]] = deque(pool.submit(make, step) for step in begun)
+        with ThreadPoolExecutor(max_workers=self.ahead) as pool:
+            begun = range(first, min(first + self.ahead, last))
+            queue: deque[Future[Batch]] = deque(pool.submit(make, step) for step in begun)
             for step in range(first, last):
-                batch = ahead.popleft().result()
-                if step + self.threads < last:
-                    ahead.append(pool.submit(make, step + self.threads))
+                batch = queue.popleft().result()
+                if step + self.ahead < last:
+                    queue.append(pool.submit(make, step + self.ahead))
                 yield batch

@@ -18,12 +18,12 @@ class StageData(pl.LightningDataModule):
         source: of frames.
         config: seed and faults.
         phases: of the stage.
-        threads: batches made ahead.
+        ahead: batches made ahead.
     """
 
-    def __init__(self, source: Source, config: TrainConfig, phases: Sequence[Phase], *, threads: int) -> None:
+    def __init__(self, source: Source, config: TrainConfig, phases: Sequence[Phase], *, ahead: int) -> None:
         super().__init__()
-        self.source, self.config, self.phases, self.threads = source, config, phases, threads
+        self.source, self.config, self.phases, self.ahead = source, config, phases, ahead
 
     def prepare_data(self) -> None:
         """Renders what is missing; Lightning calls it in one process of each machine."""
@@ -40,6 +40,6 @@ class StageData(pl.LightningDataModule):
             phases=self.phases,
             share=Share(trainer.global_rank, trainer.world_size),
             device=trainer.strategy.root_device,
-            threads=self.threads,
+            ahead=self.ahead,
             start=lambda: trainer.global_step,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ class Keeper(pl.Callback):
         folder: of the run.
         stop_at: time of the monotonic clock, seconds, at which the run stops with a checkpoint.
         half: see `save_weights`.
-        begun_with: what the weights began with, for the history.
+        origin: the command and what the weights began with, for the history.
     """
 
     def __init__(
-        self, folder: Path, *, stop_at: float = math.inf, half: bool = False, begun_with: str = ""
+        self, folder: Path, *, stop_at: float = math.inf, half: bool = False,
+        origin: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self.stop_at, self.half, self.begun_with = folder, stop_at, half, begun_with
+        self.folder, self.stop_at, self.half, self.origin = folder, stop_at, half, dict(origin or {})
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
         self._clock = 0.0
@@ -39,9 +41,7 @@ class Keeper(pl.Callback):
             "from_step": trainer.global_step, "commit": commit(), "devices": trainer.world_size,
             "device": device_name(trainer.strategy.root_device), "precision": str(trainer.precision),
         }  # fmt: skip
-        if self.begun_with and trainer.global_step == 0:
-            entry["begun_with"] = self.begun_with
-        self.history = [*self.history, entry]
+        self.history = [*self.history, {**entry, **self.origin}]
         self._clock = time.monotonic()
 
     def on_train_batch_end(

@@ -47,7 +47,7 @@ class Machine:
     """ddp, fsdp, ... as Lightning has it."""
     precision: str = "32-true"
     """16-mixed, bf16-mixed, ... as Lightning has it."""
-    threads: int = 1
+    ahead: int = 1
     """Batches made ahead, each in a thread."""
     progress_bar: bool = True
 
@@ -94,7 +94,7 @@ def make_module(config: TrainConfig, stage: str, begin_with: Run | None = None) 
     elif isinstance(network, PaperFusion):
         raise TrainingError("recipe paper fuses an aligned network; name its run folder with --from")
     elif config.backbone_weights:
-        load_backbone_weights(network.encoder, config.backbone_weights)
+        load_backbone_weights(network.encoder, Path(config.backbone_weights))
     kind = AlignModule if stage == "align" else PaperFuseModule if isinstance(network, PaperFusion) else FuseModule
     return kind(network, config, phases_of(config, stage))
 
@@ -123,6 +123,7 @@ def train_stage(
     minutes: float = math.inf,
     change_config: bool = False,
     half: bool = False,
+    command: str = "",
 ) -> Progress:
     """Train a stage, or go on where its folder's checkpoint is; nothing to do if it is finished.
 
@@ -136,6 +137,7 @@ def train_stage(
         minutes: stop, with a checkpoint, when this much time has passed in this call.
         change_config: go on although the configuration is another now; the history remembers it.
         half: store the final weights as 16-bit numbers.
+        command: that does this, for the history.
 
     Returns:
         How far the run is.
@@ -153,8 +155,9 @@ def train_stage(
         return before
     quiet_lightning()
     module = make_module(config, stage, begin_with)
-    keeper = Keeper(folder, stop_at=stop_at, half=half, begun_with=described(begin_with) if begin_with else "")
-    data = StageData(source, config, phases_of(config, stage), threads=machine.threads)
+    origin = {"command": command, "begun_with": described(begin_with) if begin_with else ""}
+    keeper = Keeper(folder, stop_at=stop_at, half=half, origin={key: text for key, text in origin.items() if text})
+    data = StageData(source, config, phases_of(config, stage), ahead=machine.ahead)
     trainer = machine.trainer(folder, keeper, config)
     trainer.fit(
         module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True

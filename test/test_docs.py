@@ -85,6 +85,7 @@ COMMANDS = {
     "msdepth-train train": ("msdepth_training.cli", ["train"]),
     "msdepth-train export": ("msdepth_training.cli", ["export"]),
     "msdepth_training.bench": ("msdepth_training.bench", []),
+    "msdepth_training.real_score": ("msdepth_training.real_score", []),
 }
 
 OF_CONTAINERS = {"--shm-size", "--ipc"}

@@ -151,12 +151,16 @@ def test_other_files_are_refused(tmp_path, content, why):
         b"\x80\x03.",
         b"\x80\x03}",
         b"\x80\x04\x96\xff\xff\xff\xff\x00\x00\x00\x00.",
-        b"\x80\x03K\x01r\xff\xff\xff\x7f.",
     ],
 )
 def test_broken_pickles_are_refused_without_filling_memory(tmp_path, pickled):
     with pytest.raises(TrainingError, match="is not a calibration as np.save writes it"):
         read_calibration(object_file(tmp_path / "calib.npy", pickled))
+
+
+def test_a_memo_of_gigabytes_is_refused_before_it_is_made(tmp_path):
+    with pytest.raises(TrainingError, match="its memo has an entry 134217727"):
+        read_calibration(object_file(tmp_path / "calib.npy", b"\x80\x03K\x01r\xff\xff\xff\x07."))
 
 
 @pytest.mark.parametrize("value", [[1, 2], "text", {1: 2}])

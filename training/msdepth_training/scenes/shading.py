@@ -3,146 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from msdepth_training.scenes.instances import BOX, CYLINDER, GROUND_ZONES
-from msdepth_training.scenes.raycast import Hits, Vector
-from msdepth_training.scenes.textures import SIZE, look_up
+from msdepth_training.scenes.primitives import Vector
+from msdepth_training.scenes.surfaces import Surface
+from msdepth_training.scenes.textures import look_up
 from msdepth_training.scenes.world import Scene
-
-
-class Surface(NamedTuple):
-    """What the pixels of one view see, ready to be lit. All [h, w] unless stated."""
-
-    sky: Tensor
-    """bool."""
-    distance_m: Tensor
-    """Along the ray, metres; 1e4 for sky."""
-    depth_m: Tensor
-    """Along the optical axis, metres; inf for sky."""
-    point: Vector
-    """World frame, metres."""
-    normal: Vector
-    """World frame, unit length."""
-    view: Vector
-    """Unit direction from the camera."""
-    instance: Tensor
-    """Row of the instances' table; for sky any."""
-    texture: Tensor
-    """Deviations from the mean, about within 2.5; faded where texels are smaller than pixels."""
-    glass: Tensor
-    """bool, a facade's window."""
-    lit_window: Tensor
-    """bool, a window with light inside."""
-
-
-def _ground_zone(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
-    """0 asphalt, 1 marking, 2 pavement, 3 verge, 4 field."""
-    aside = (x - scene.road_centre_m).abs() - scene.road_half_width_m
-    zone = torch.where(
-        aside < 0, 0, torch.where(aside < scene.pavement_m, 2, torch.where(aside < scene.pavement_m + 4, 3, 4))
-    )
-    across = (x - scene.road_centre_m) / scene.lane_m
-    offset = 0.0 if round(2 * scene.road_half_width_m / scene.lane_m) % 2 == 0 else 0.5
-    line = ((across + offset) - torch.round(across + offset)).abs() * scene.lane_m < 0.07
-    dashed = torch.remainder(z, 8.0) < 3.5
-    edge = (aside + 0.3).abs() < 0.07
-    return torch.where((aside < -0.6) & line & dashed | (aside < 0) & edge, 1, zone)
-
-
-def _normal_and_uv(
-    scene: Scene, instance: Tensor, point: Vector, time_s: float
-) -> tuple[Vector, Tensor, Tensor, Tensor]:
-    """Outward normal and surface coordinates in metres of every hit point; also whether it lies on a thing's side."""
-    t = scene.instances
-    c, s = t.yaw_rad.cos()[instance], t.yaw_rad.sin()[instance]
-    centre = (t.centre_m + time_s * t.velocity_mps)[instance]
-    half = t.half_m[instance].clamp(min=1e-3)
-    x, y, z = (p - centre[..., i] for i, p in enumerate(point))
-    local = (c * x - s * z, y, s * x + c * z)
-    ratio = torch.stack([p / half[..., i] for i, p in enumerate(local)])
-    size = ratio.abs()
-    face = torch.where(size[0] >= torch.maximum(size[1], size[2]), 0, torch.where(size[1] >= size[2], 1, 2))
-    is_box = t.kind[instance] == BOX
-    box = [torch.where(face == i, ratio[i].sign(), 0.0) for i in range(3)]
-    curved = [ratio[i] / half[..., i] for i in range(3)]
-    curved[1] = torch.where(t.kind[instance] == CYLINDER, 0.0, curved[1])
-    length = (sum(v * v for v in curved)).clamp(min=1e-12).sqrt()
-    n = [torch.where(is_box, b, v / length) for b, v in zip(box, curved, strict=True)]
-    around = torch.atan2(ratio[0], -ratio[2]) * torch.maximum(half[..., 0], half[..., 2])
-    u = torch.where(is_box, torch.where(face == 0, local[2], local[0]), around)
-    v = torch.where(is_box & (face == 1), local[2], local[1])
-    world = (c * n[0] + s * n[2], n[1], -s * n[0] + c * n[2])
-    return world, u, v, is_box & (face != 1)
-
-
-def surface(
-    scene: Scene, hits: Hits, origin: Vector, direction: Vector, textures: Tensor, *, time_s: float, pixel_rad: float
-) -> Surface:
-    """Everything about the visible surfaces that does not depend on the band.
-
-    Args:
-        scene: on the device of the rays.
-        hits: from `raycast.cast`.
-        origin: of the rays, world frame, metres.
-        direction: of the rays, world frame, unit z in the camera's frame.
-        textures: the atlas.
-        time_s: time of the image.
-        pixel_rad: angle of a pixel, to fade textures that are finer.
-
-    Returns:
-        See `Surface`.
-    """
-    sky, ground = hits.instance == -1, hits.instance == -2
-    length = sum(d * d for d in direction).sqrt()
-    reach = torch.where(sky, torch.full_like(hits.distance, 5e3), hits.distance)
-    point = tuple(o + reach * d for o, d in zip(origin, direction, strict=True))
-    things = scene.instances.kind.shape[0] - GROUND_ZONES
-    zone = _ground_zone(scene, point[0], point[2])
-    instance = torch.where(ground, things + zone, hits.instance.clamp(min=0))
-    normal, u, v, side = _normal_and_uv(scene, instance, point, time_s)
-    up = (torch.zeros_like(reach), -torch.ones_like(reach), torch.zeros_like(reach))
-    normal = tuple(torch.where(ground, a, b) for a, b in zip(up, normal, strict=True))
-    u, v = torch.where(ground, point[0], u), torch.where(ground, point[2], v)
-    distance = torch.where(sky, torch.full_like(reach, 1e4), reach * length)
-    facing = sum(a * b for a, b in zip(normal, direction, strict=True)).abs() / length
-    footprint = distance * pixel_rad / facing.clamp(min=0.15)
-    texture = _texture(scene, instance, textures, u, v, footprint)
-    window, lit = _windows(scene, instance, u, v, side)
-    view = tuple(d / length for d in direction)
-    return Surface(
-        sky, distance, torch.where(sky, torch.inf, hits.distance), point, normal, view, instance,
-        texture, window & ~sky, window & ~sky & lit,
-    )  # fmt: skip
-
-
-def _texture(scene: Scene, instance: Tensor, textures: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
-    """Fine and coarse texture at surface coordinates (u, v), metres, faded where a pixel's footprint is wider."""
-    texels = scene.instances.texels_per_m[instance]
-    seed = instance * 37 % SIZE
-    layer = scene.instances.layer[instance]
-    fine = look_up(textures, layer, u * texels + seed, v * texels, nearest=True)
-    fine = fine * (1.0 / (footprint * texels)).clamp(max=1.0)
-    coarse = look_up(textures, layer, u * texels / 9 + 3 * seed, v * texels / 9 + seed)
-    coarse = coarse * (4.0 / (footprint * texels / 9)).clamp(max=1.0)
-    return 0.6 * fine + 0.8 * coarse
-
-
-def _windows(scene: Scene, instance: Tensor, u: Tensor, v: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether (u, v), metres along a facade, fall on a window, and whether that one would have light inside."""
-    period = scene.instances.windows[instance].clamp(min=0.1)
-    iu, iv = u / period, v / period
-    window = (
-        (scene.instances.windows[instance] > 0)
-        & side
-        & ((iu - iu.floor() - 0.5).abs() < 0.28)
-        & ((iv - iv.floor() - 0.5).abs() < 0.32)
-    )
-    hashed = torch.remainder(torch.sin(iu.floor() * 12.9898 + iv.floor() * 78.233 + instance * 3.7) * 43758.5453, 1.0)
-    return window, hashed > 0.7
 
 
 def _dot(a: Vector, b: tuple[float, float, float] | Vector) -> Tensor:

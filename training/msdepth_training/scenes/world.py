@@ -17,8 +17,10 @@ from msdepth_training.scenes import materials, raycast, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
-from msdepth_training.scenes.style import scene_style
+from msdepth_training.scenes.style import STREET, SceneStyle, scene_style
+from msdepth_training.scenes.terrain import Terrain
 from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS
+from msdepth_training.scenes.zones import Paint
 
 Split = Literal["train", "validation", "test"]
 SPLIT_NUMBERS: dict[str, int] = {"train": 0, "validation": 1, "test": 2}
@@ -50,7 +52,12 @@ class Scene:
     ego_speed_mps: float
     """The vehicle drives along z at this speed, from z = 0 at time 0."""
     ego_x_m: float
-    """x of the vehicle, world frame."""
+    """Where the vehicle drives, to the right of the road's middle."""
+    style: SceneStyle = STREET
+    terrain: Terrain = Terrain()
+    paint: Paint = Paint()
+    sway_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The vehicle's pitch and roll on its springs, amplitudes, and their phase."""
 
 
 def _street(b: Builder, road_half: float, centre: float, pavement: float, length_m: float) -> None:
@@ -95,6 +102,8 @@ def _ground(b: Builder) -> None:
     verge = materials.GRASS if b.rng.random() < 0.6 else materials.SOIL
     for zone in (materials.ASPHALT, materials.MARKING, materials.PAVEMENT, verge, materials.GRASS):
         b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vary(b.rng, zone))
+    for zone in (materials.MARKING, materials.PAVEMENT, materials.ASPHALT):  # no such zones here
+        b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), zone, layer=0, texels_per_m=20.0)
 
 
 def _lamps(rng: np.random.Generator, aside_m: float, length_m: float) -> Tensor:

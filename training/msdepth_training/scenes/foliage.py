@@ -15,10 +15,10 @@ from msdepth_training.scenes.primitives import NEAR_M, Number, Solid, Vector, sl
 
 GRID = 32
 """Cells per side of the noise, which repeats."""
-CLUMP = 0.22
+CLUMP = 0.13
 """Size of a leaf's cell over that of a clump of leaves."""
 STEPS = 7
-FIRMNESS, CLUMPED, LEAFY, THINNESS = 1.6, 0.5, 0.5, 0.25
+FIRMNESS, CLUMPED, LEAFY, THINNESS = 1.1, 0.55, 0.4, 0.4
 """Weights of the distance from the surface, of the noise of clumps and of leaves, and what is taken off everywhere."""
 
 

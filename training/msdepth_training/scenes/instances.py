@@ -87,6 +87,8 @@ class Builder:
     """Decides everything, in the order of the calls."""
     layers: tuple[int, ...]
     """Textures to choose from."""
+    signs: tuple[int, ...] = ()
+    """Textures of signs to choose from."""
     rows: list[dict[str, object]] = field(default_factory=list)
     """One per thing, by the names of `Instances`."""
 
@@ -108,6 +110,10 @@ class Builder:
                 "texels_per_m": log_uniform(self.rng, 8, 80) if texels_per_m is None else texels_per_m,
             }
         )  # fmt: skip
+
+    def sign(self) -> int:
+        """Texture of a sign."""
+        return int(self.rng.choice(self.signs))
 
     def instances(self) -> Instances:
         """Everything collected, as tensors."""

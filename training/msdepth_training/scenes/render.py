@@ -12,6 +12,7 @@ from torch import Tensor
 
 from msdepth_training.geometry import pixel_rays
 from msdepth_training.scenes import ego, foliage, raycast, sensors, shading, terrain
+from msdepth_training.scenes.optics import Optics, sample_optics
 from msdepth_training.scenes.raycast import Hits, Leaves
 from msdepth_training.scenes.rig import SceneRig
 from msdepth_training.scenes.surfaces import Surface, surface
@@ -22,6 +23,8 @@ SHADOW_SIZE = 384
 """Cells per side of the shadow map."""
 SHADOW_SPAN_M = 96.0
 """Width of the shadow map."""
+SHUTTER_S = 60.0
+"""Between two calibrations of a thermal camera by its shutter."""
 SHADOW_STEPS = 4
 """Through leaves, on the sun's way."""
 LEAF_TEXTURE = 3
@@ -134,24 +137,44 @@ def render_frame(
     moment = _moment(scene, time_s, device or torch.device("cpu"))
     rng = np.random.default_rng([scene.seed, 11])
     # drawn for every camera, rendered or not, so that a camera's character does not depend on the others
-    characters = {s: sensors.sample_noise(rng) for s in rig.k}
+    characters = {s: _Character(sensors.sample_noise(rng)) for s in rig.k}
+    if scene.style.optics:
+        rng = np.random.default_rng([scene.seed, 13])
+        characters = {
+            s: c._replace(optics=sample_optics(rng), shutter_s=float(rng.uniform(0, SHUTTER_S)))
+            for s, c in characters.items()
+        }
     images, depths = {}, {}
     for spectrum in spectra or tuple(rig.k):
         images[spectrum], depths[spectrum] = _camera(moment, rig, spectrum, characters[spectrum])
     return Frame(images, depths, rig, time_s)
 
 
-def _camera(m: _Moment, rig: SceneRig, spectrum: str, character: sensors.SensorNoise) -> tuple[Tensor, Tensor]:
+class _Character(NamedTuple):
+    """One camera's peculiarities in a sequence."""
+
+    noise: sensors.SensorNoise
+    optics: Optics | None = None
+    shutter_s: float | None = None
+    """When a thermal camera's shutter closed before time 0; None if its pattern does not drift."""
+
+
+def _camera(m: _Moment, rig: SceneRig, spectrum: str, character: _Character) -> tuple[Tensor, Tensor]:
     """One camera's image and depth."""
     s, lit = _visible(m, rig, spectrum)
     conditions = m.scene.conditions
     frame_seed = int(abs(m.time_s) * 1000) + 7919 * (m.scene.seed % 100_003)
     if spectrum == "thermal":
         apparent_k = shading.emitted(m.scene, s, m.textures, lit, time_s=m.time_s)
-        return sensors.thermal_camera(apparent_k, character, conditions, frame_seed=frame_seed), s.depth_m
+        drift = None if character.shutter_s is None else (character.shutter_s + m.time_s) % SHUTTER_S / SHUTTER_S
+        return sensors.thermal_camera(
+            apparent_k, character.noise, conditions, frame_seed=frame_seed, drift=drift
+        ), s.depth_m
     forward = m.world_from_vehicle[:3, 2]
     radiance = shading.reflected(m.scene, s, m.textures, lit, forward, band=spectrum, time_s=m.time_s)
-    return sensors.visible_camera(radiance, character, conditions, frame_seed=frame_seed), s.depth_m
+    return sensors.visible_camera(
+        radiance, character.noise, conditions, frame_seed=frame_seed, optics=character.optics
+    ), s.depth_m
 
 
 def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[Surface, Tensor]:

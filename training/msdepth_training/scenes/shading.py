@@ -67,23 +67,54 @@ def reflected(
     """
     t, c = scene.instances, scene.conditions
     nir = band == "nir"
-    albedo = t.nir[s.instance][None] if nir else t.rgb[s.instance].movedim(-1, 0)
+    albedo = _nir_albedo(scene)[s.instance][None] if nir else t.rgb[s.instance].movedim(-1, 0)
     albedo = albedo * (1.0 + t.contrast[s.instance][..., 1 if nir else 0] * s.texture).clamp(min=0.1)
     albedo = torch.where(s.glass, torch.full_like(albedo, 0.035), albedo) * (1.0 - 0.35 * c.rain)
     grey = albedo.new_tensor([0.75] if nir else [0.75, 0.77, 0.8])[:, None, None]
     sky = _sky(scene, s, textures, grey.expand_as(albedo), nir=nir, time_s=time_s)
     light = _light(scene, s, sunlit, forward, nir=nir)
-    mirrored = (
-        torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m))
-        * c.daylight
-        * sky.mean(dim=0)
-    )
+    mirrored = _mirrored(scene, s, sky)
     dark = _darkness(scene)
     glow = t.emission[s.instance] * (1.0 if dark else 0.3) + 0.12 * dark * s.lit_window
     radiance = albedo * light + mirrored + glow * (0.5 if nir else 1.0)
-    sky = c.daylight * sky + 0.0008
+    sky = c.daylight * c.sky_gain * sky + 0.0008
     airlight = c.daylight * grey * 0.8 + 0.004
     return _fogged(torch.where(s.sky, sky, radiance), s, c.extinction_per_m, airlight)
+
+
+def _nir_albedo(scene: Scene) -> Tensor:
+    """[P] reflectance that the NIR camera sees: some of its light is visible light."""
+    t, leak = scene.instances, scene.conditions.nir_leak
+    return torch.lerp(t.nir, t.rgb.mean(dim=1), leak) if leak else t.nir
+
+
+def _mirrored(scene: Scene, s: Surface, sky: Tensor) -> Tensor:
+    """[h, w] light of the surroundings that glass, varnish and wet ground mirror."""
+    c = scene.conditions
+    if not scene.style.rich:
+        glass = torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m))
+        return glass * c.daylight * sky.mean(dim=0)
+    cosine = -_dot(s.normal, s.view)
+    up = -(s.view[1] + 2.0 * cosine * s.normal[1])
+    # below the horizon a road, around it dark trees and houses, above it the sky
+    around = 0.06 + (0.75 * c.sky_gain - 0.06) * torch.sigmoid(9.0 * (up - 0.25))
+    fresnel = 0.05 + 0.9 * (1.0 - cosine.clamp(0.0, 1.0)) ** 5
+    return _gloss(scene, s) * fresnel * around * c.daylight
+
+
+def _gloss(scene: Scene, s: Surface) -> Tensor:
+    """[h, w] share of grazing light that is mirrored; rain makes a film on what lies flat."""
+    gloss = torch.where(s.glass, 0.9, scene.instances.gloss[s.instance])
+    wet = 0.8 * scene.conditions.rain * (-s.normal[1]).clamp(0.0, 1.0) ** 4
+    return torch.maximum(gloss, wet) if scene.conditions.rain > 0 else gloss
+
+
+def _sees_sky(scene: Scene, s: Surface) -> Tensor:
+    """[h, w] how much of the zenith's cold a surface mirrors in the thermal band."""
+    if not scene.style.rich:
+        return (0.5 - 0.5 * s.normal[1]).clamp(0.0, 1.0)
+    up = -(s.view[1] - 2.0 * _dot(s.normal, s.view) * s.normal[1])
+    return up.clamp(0.0, 1.0) ** 0.6
 
 
 def _darkness(scene: Scene) -> float:
@@ -107,6 +138,8 @@ def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bo
     c, dark = scene.conditions, _darkness(scene)
     sun = c.sun_share * _dot(s.normal, c.sun_direction).clamp(min=0.0) * sunlit
     ambient = (1.0 - c.sun_share) * (0.6 - 0.4 * s.normal[1]) * (0.6 if nir and c.clouds < 1.0 else 1.0)
+    if s.open_share is not None:
+        sun, ambient = sun * (0.4 + 0.6 * s.open_share), ambient * s.open_share
     lamps = dark * (_lamps(scene, s) + _headlights(s, forward)) * (0.35 if nir else 1.0)
     facing = (-_dot(s.normal, s.view)).clamp(min=0.0)
     own = c.active_nir * 40.0 * dark * facing / (s.distance_m**2 + 25.0) if nir else 0.0
@@ -136,10 +169,13 @@ def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_
         + t.contrast[s.instance][..., 2] * s.texture
         + t.offset_k[s.instance]
     )
+    if scene.style.rich:
+        temperature = torch.where(s.glass, 0.3 * temperature + 1.5 * s.lit_window, temperature)
     temperature = temperature * c.thermal_contrast
-    temperature = torch.where(s.glass, torch.full_like(temperature, -1.0) + 4.0 * s.lit_window, temperature)
+    if not scene.style.rich:
+        temperature = torch.where(s.glass, torch.full_like(temperature, -1.0) + 4.0 * s.lit_window, temperature)
     # what a surface mirrors: the sky above, the surroundings (at air temperature) beside and below
-    cold_up = -c.sky_cooling_k * (0.5 - 0.5 * s.normal[1]).clamp(0.0, 1.0)
+    cold_up = -c.sky_cooling_k * _sees_sky(scene, s)
     emissivity = torch.where(s.glass, torch.full_like(temperature, 0.88), t.emissivity[s.instance])
     apparent = emissivity * temperature + (1.0 - emissivity) * cold_up
     sky = (

@@ -18,7 +18,7 @@ GRID = 32
 CLUMP = 0.13
 """Size of a leaf's cell over that of a clump of leaves."""
 STEPS = 7
-FIRMNESS, CLUMPED, LEAFY, THINNESS = 1.1, 0.55, 0.4, 0.4
+FIRMNESS, CLUMPED, LEAFY, THINNESS = 0.9, 0.6, 0.45, 0.4
 """Weights of the distance from the surface, of the noise of clumps and of leaves, and what is taken off everywhere."""
 
 
@@ -37,10 +37,11 @@ def noise(device: torch.device) -> Tensor:
     return torch.from_numpy(_noise().reshape(-1)).to(device)
 
 
-def _look_up(table: Tensor, p: list[Tensor], cells_per_m: Number) -> Tensor:
+def look_up(table: Tensor, p: list[Tensor], cells_per_m: Number) -> Tensor:
+    """Noise at points p, metres, with so many cells a metre; the shape of p's entries."""
     # far from 0, so that cutting off fractions is the same as rounding down
     x, y, z = ((v * cells_per_m + 64.0 * GRID).to(torch.int32) & (GRID - 1) for v in p)
-    return table.index_select(0, (x * GRID + y) * GRID + z)
+    return table[((x * GRID + y) * GRID + z).long()]
 
 
 def _edge(solid: Solid, p: list[Tensor]) -> Tensor:
@@ -56,8 +57,8 @@ def _is_leaf(table: Tensor, solid: Solid, p: list[Tensor], offset: Number) -> Te
     shifted = [v + offset for v in p]
     density = (
         FIRMNESS * _edge(solid, p)
-        + CLUMPED * _look_up(table, shifted, solid.texels_per_m * CLUMP)
-        + LEAFY * _look_up(table, shifted, solid.texels_per_m)
+        + CLUMPED * look_up(table, shifted, solid.texels_per_m * CLUMP)
+        + LEAFY * look_up(table, shifted, solid.texels_per_m)
     )
     return density > THINNESS + solid.cutout
 

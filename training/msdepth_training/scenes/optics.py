@@ -33,6 +33,10 @@ class Optics:
     black: float
     """Level of no light, in parts of full scale."""
     sharpening: float
+    saturation: float
+    """Of colours: 0 grey, 1 as they are."""
+    noise: float
+    """Factor on the sensor's noise: large pixels, and averaging when images are made smaller."""
     soft_px: float
     """Blur besides the lens's own: focus, demosaicing, compression."""
 
@@ -48,7 +52,9 @@ def sample_optics(rng: np.random.Generator) -> Optics:
         halo=float(rng.uniform(0.0, 0.2)),
         black=float(rng.uniform(0.0, 0.08)) if rng.random() < 0.5 else 0.0,
         sharpening=float(rng.uniform(0.0, 1.0)) if rng.random() < 0.4 else 0.0,
-        soft_px=float(rng.uniform(0.2, 1.1)),
+        saturation=float(rng.uniform(0.3, 1.1)),
+        noise=float(np.exp(rng.uniform(math.log(0.1), math.log(1.2)))),
+        soft_px=float(rng.uniform(0.1, 0.9)),
     )
 
 
@@ -74,8 +80,9 @@ def lens(radiance: Tensor, optics: Optics) -> Tensor:
 
 
 def gain(image: Tensor, optics: Optics, limit: float) -> float:
-    """Of the automatic exposure for radiance [C, h, w], at most limit."""
-    return min(optics.target / max(image.mean().item(), 1e-6), limit)
+    """Of the automatic exposure for radiance [C, h, w], at most limit; lamps at night do not count in full."""
+    mean = image.mean().item()
+    return min(optics.target / max(image.clamp(max=2.5 * mean).mean().item(), 1e-6), limit)
 
 
 def halo(exposed: Tensor, optics: Optics) -> Tensor:
@@ -86,6 +93,8 @@ def halo(exposed: Tensor, optics: Optics) -> Tensor:
 
 def develop(exposed: Tensor, optics: Optics) -> Tensor:
     """Tone curve and sharpening: [C, h, w] with full scale 1 to the delivered levels in [0, 1]."""
+    if exposed.shape[0] == 3:
+        exposed = torch.lerp(exposed.mean(dim=0, keepdim=True), exposed, optics.saturation)
     level = (optics.black + (1.0 - optics.black) * exposed.clamp(0.0, 1.0)) ** (1.0 / optics.gamma)
     if optics.sharpening > 0:
         smooth = F.avg_pool2d(F.pad(level[None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0]

@@ -27,6 +27,12 @@ def leaf(rng: np.random.Generator) -> Material:
     return base._replace(rgb=(min(r, 0.5), min(g, 0.5), b), nir=nir, contrast=(0.45, 0.4, 0.35))
 
 
+def wood_of(rng: np.random.Generator) -> Material:
+    """Trunk and branches: dark, and warmer than the leaves."""
+    bark = vary(rng, materials.BARK)
+    return bark._replace(offset_k=bark.offset_k + float(rng.uniform(0, 2)), rgb=(0.8 * bark.rgb[0], *bark.rgb[1:]))
+
+
 def _cells_per_m(s: Stand) -> float:
     return 1.0 / max(float(s.b.rng.uniform(0.05, 0.13)), LEAF_RAD * s.z)
 
@@ -38,24 +44,24 @@ def clump(s: Stand, place: Triple, half: Triple, material: Material, *, cutout: 
 
 def _round(s: Stand) -> None:
     """A crown of several clumps on branches, such as planes, zelkovas or limes have."""
-    rng, height, spread = s.b.rng, float(s.b.rng.uniform(4, 11)), float(s.b.rng.uniform(1.4, 3.4))
-    trunk, bark, green = 0.035 * height * float(rng.uniform(0.6, 1.3)), vary(rng, materials.BARK), leaf(rng)
+    rng, height, spread = s.b.rng, float(s.b.rng.uniform(4, 14)), float(s.b.rng.uniform(1.4, 4.8))
+    trunk, bark, green = 0.025 * height * float(rng.uniform(0.6, 1.3)), wood_of(rng), leaf(rng)
     fork = height * float(rng.uniform(0.25, 0.45))
     top = (float(rng.normal(0, 0.15)), fork, float(rng.normal(0, 0.15)))
     s.limb((0.0, -0.2, 0.0), top, (trunk, 0.7 * trunk), bark, texels_per_m=60.0)
-    thin = float(rng.uniform(0.0, 0.35))
-    for _ in range(int(rng.integers(3, 7))):
+    thin = float(rng.uniform(0.0, 0.45))
+    for _ in range(int(rng.integers(4, 9))):
         angle, reach = rng.uniform(0, 2 * math.pi), spread * float(rng.uniform(0.2, 0.8))
         place = (reach * math.cos(angle), height * float(rng.uniform(0.6, 0.92)), reach * math.sin(angle))
         s.limb(top, place, (0.5 * trunk, 0.12 * trunk), bark)
-        x, y, z = (float(v) for v in spread * rng.uniform(0.5, 0.95, 3))
+        x, y, z = (float(v) for v in spread * rng.uniform(0.35, 0.75, 3))
         clump(s, place, (x, 0.75 * y, z), vary(rng, green), cutout=thin + float(rng.uniform(0, 0.2)))
 
 
 def _oval(s: Stand) -> None:
     """A poplar, a ginkgo or a trimmed street tree: one tall crown."""
     rng, height, spread = s.b.rng, float(s.b.rng.uniform(4, 13)), float(s.b.rng.uniform(0.7, 2.0))
-    bark, low = vary(rng, materials.BARK), float(s.b.rng.uniform(0.15, 0.3)) * height
+    bark, low = wood_of(rng), float(s.b.rng.uniform(0.15, 0.3)) * height
     s.limb((0.0, -0.2, 0.0), (0.0, 0.8 * height, 0.0), (0.02 * height, 0.008 * height), bark, texels_per_m=60.0)
     green, tall = leaf(rng), 0.5 * (height - low)
     clump(s, (0.0, low + tall, 0.0), (spread, tall, spread), green, cutout=float(rng.uniform(0.0, 0.4)))
@@ -66,7 +72,7 @@ def _conifer(s: Stand) -> None:
     """Tiers of needles that get smaller upwards."""
     rng, height, spread = s.b.rng, float(s.b.rng.uniform(5, 14)), float(s.b.rng.uniform(1.2, 2.6))
     green, tiers = leaf(rng), int(rng.integers(4, 7))
-    s.limb((0.0, -0.2, 0.0), (0.0, height, 0.0), (0.02 * height, 0.004 * height), vary(rng, materials.BARK))
+    s.limb((0.0, -0.2, 0.0), (0.0, height, 0.0), (0.02 * height, 0.004 * height), wood_of(rng))
     for i in range(tiers):
         up, wide = height * (0.2 + 0.75 * i / (tiers - 1)), spread * (1.0 - 0.8 * i / (tiers - 1))
         clump(s, (0.0, up, 0.0), (wide, 0.45 * height / tiers, wide), green, cutout=float(rng.uniform(0.0, 0.3)))
@@ -74,7 +80,7 @@ def _conifer(s: Stand) -> None:
 
 def _bare(s: Stand) -> None:
     """Branches with few leaves or none."""
-    rng, height, bark = s.b.rng, float(s.b.rng.uniform(4, 10)), vary(s.b.rng, materials.BARK)
+    rng, height, bark = s.b.rng, float(s.b.rng.uniform(4, 10)), wood_of(s.b.rng)
     top, thick = (0.0, 0.4 * height, 0.0), 0.02 * height
     s.limb((0.0, -0.2, 0.0), top, (thick, 0.7 * thick), bark)
     for _ in range(int(rng.integers(4, 7))):
@@ -92,7 +98,7 @@ def _bare(s: Stand) -> None:
 
 def _umbrella(s: Stand) -> None:
     """A pine with a bare, bent trunk and a flat crown."""
-    rng, height, bark = s.b.rng, float(s.b.rng.uniform(5, 12)), vary(s.b.rng, materials.BARK)
+    rng, height, bark = s.b.rng, float(s.b.rng.uniform(5, 12)), wood_of(s.b.rng)
     bend, green = (float(rng.normal(0, 0.6)), 0.5 * height, float(rng.normal(0, 0.6))), leaf(rng)
     s.limb((0.0, -0.2, 0.0), bend, (0.025 * height, 0.02 * height), bark)
     for _ in range(int(rng.integers(3, 6))):
@@ -106,7 +112,7 @@ def _umbrella(s: Stand) -> None:
 def _column(s: Stand) -> None:
     """A cypress, or a tree cut to a block."""
     rng, height, wide = s.b.rng, float(s.b.rng.uniform(3, 10)), float(s.b.rng.uniform(0.4, 1.1))
-    s.limb((0.0, -0.2, 0.0), (0.0, 0.3 * height, 0.0), (0.1, 0.08), vary(rng, materials.BARK))
+    s.limb((0.0, -0.2, 0.0), (0.0, 0.3 * height, 0.0), (0.1, 0.08), wood_of(rng))
     half = 0.43 * height
     clump(s, (0.0, height - half, 0.0), (wide, half, wide), leaf(rng), cutout=float(rng.uniform(-0.1, 0.2)), kind=HEDGE)
 
@@ -114,7 +120,7 @@ def _column(s: Stand) -> None:
 def _palm(s: Stand) -> None:
     """A mast with fronds."""
     rng, height, green = s.b.rng, float(s.b.rng.uniform(4, 9)), leaf(s.b.rng)
-    s.limb((0.0, -0.2, 0.0), (0.0, height, 0.0), (0.2, 0.13), vary(rng, materials.BARK), texels_per_m=30.0)
+    s.limb((0.0, -0.2, 0.0), (0.0, height, 0.0), (0.2, 0.13), wood_of(rng), texels_per_m=30.0)
     for angle in np.arange(0, 2 * math.pi, 0.7) + rng.uniform(0, 1):
         tilt, reach = float(rng.uniform(-0.6, 0.4)), float(rng.uniform(0.9, 1.4))
         along = reach * math.cos(tilt)

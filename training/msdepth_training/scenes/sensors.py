@@ -112,7 +112,8 @@ def visible_camera(
     exposed = image * gain if optics is None else halo(image * gain, optics)
     seed = int(rng.integers(2**31))
     shot = (exposed.clamp(min=0.0) * 0.0006 * max(1.0, gain / 2.0)).sqrt()
-    exposed = exposed + _noise(image.shape, seed, image.device) * (sigma + shot)
+    noise_scale = 1.0 if optics is None else optics.noise
+    exposed = exposed + _noise(image.shape, seed, image.device) * ((sigma + shot) * noise_scale)
     levels = exposed.clamp(0.0, 1.0) ** (1 / 2.2) if optics is None else develop(exposed, optics)
     return (levels * 255.0).round().to(torch.uint8)
 
@@ -148,7 +149,7 @@ def thermal_camera(
         + _noise((1, height, width), noise.pattern_seed // 2, image.device) * 0.03
     )
     if drift is not None:
-        pattern = pattern * (0.3 + 1.2 * drift) + _drifted(noise.pattern_seed, drift, height, width, image.device)
+        pattern = pattern * (0.2 + 0.8 * drift) + _drifted(noise.pattern_seed, drift, height, width, image.device)
     image = image + pattern + netd_k * _noise(image.shape, int(rng.integers(2**31)), image.device)
     counts = COUNTS_AT_AIR + COUNTS_PER_K * (image - conditions.air_k) + character.uniform(-300, 300)
     return counts.round().clamp(0, 16383).to(torch.int32)

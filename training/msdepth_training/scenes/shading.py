@@ -127,10 +127,25 @@ def _sky(scene: Scene, s: Surface, textures: Tensor, grey: Tensor, *, nir: bool,
     c = scene.conditions
     blue = grey.new_tensor([0.12] if nir else [0.42, 0.58, 0.85])[:, None, None]
     cover = c.clouds if c.clouds == 1.0 else (_clouds(textures, s, time_s) * 2.0 * c.clouds).clamp(max=1.0)
+    if scene.style.rich and nir:
+        blue = torch.lerp(blue, 0.6 * torch.ones_like(blue), c.nir_leak)
     sky = torch.lerp(blue.expand_as(grey), grey, cover + 0.0 * s.distance_m)
     horizon = torch.exp(-6.0 * (-s.view[1]).clamp(min=0.0))
     sky = torch.lerp(sky, 0.85 * grey, 0.6 * horizon)
+    if scene.style.rich:
+        return sky * _relief(scene, s, textures, time_s)
     return sky * (0.8 + 0.3 * _clouds(textures, s, time_s)) if c.clouds == 1.0 else sky
+
+
+def _relief(scene: Scene, s: Surface, textures: Tensor, time_s: float) -> Tensor:
+    """[h, w] clouds from dark bellies to bright rims, brighter around the sun, seen or behind them."""
+    c, height = scene.conditions, (-s.view[1]).clamp(min=0.05)
+    u, v = s.view[0] / height, s.view[2] / height
+    broad = look_up(textures, torch.full_like(s.instance, 2), 9 * u + time_s, 9 * v)
+    fine = look_up(textures, torch.full_like(s.instance, 0), 40 * u + 2 * time_s, 40 * v)
+    high = 1.0 - torch.exp(-12 * (-s.view[1]).clamp(min=0.0))
+    glow = torch.exp(6.0 * (_dot(s.view, c.sun_direction) - 1.0))
+    return torch.exp(c.clouds * c.cloud_relief * high * (0.3 * broad + 0.12 * fine)) * (0.75 + 1.5 * glow)
 
 
 def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bool) -> Tensor:
@@ -169,8 +184,9 @@ def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_
         + t.contrast[s.instance][..., 2] * s.texture
         + t.offset_k[s.instance]
     )
-    if scene.style.rich:
+    if s.open_share is not None:  # glass is near the air's temperature; what sees much of the sky is colder
         temperature = torch.where(s.glass, 0.3 * temperature + 1.5 * s.lit_window, temperature)
+        temperature = temperature + 1.5 * (1.0 - s.open_share) * (1.0 - c.daylight * c.sun_share)
     temperature = temperature * c.thermal_contrast
     if not scene.style.rich:
         temperature = torch.where(s.glass, torch.full_like(temperature, -1.0) + 4.0 * s.lit_window, temperature)
@@ -182,6 +198,8 @@ def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_
         -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6
         + 6.0 * (1.0 - c.clouds) * _clouds(textures, s, time_s) * c.clouds
     )
+    if scene.style.rich:  # clouds are warmer than the sky between them
+        sky = sky * (1.0 - 0.5 * c.cloud_relief * _clouds(textures, s, time_s)).clamp(min=0.1)
     sigma = c.extinction_per_m * c.thermal_extinction_share
     sky = torch.where(s.sky, sky, apparent)
     mixed = torch.where(s.sky, sky * math.exp(-sigma * 1500.0), _fogged(apparent, s, sigma, 0.0))

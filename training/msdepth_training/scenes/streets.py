@@ -20,7 +20,7 @@ from msdepth_training.scenes.zones import Paint
 
 BEHIND_M = -14.0
 """Streets begin behind the vehicle, where cameras do not look but shadows come from."""
-KINDS = ("city", "suburb", "avenue", "avenue", "wood", "open")
+KINDS = ("city", "suburb", "avenue", "avenue", "avenue", "wood", "open")
 """Of a stretch of roadside."""
 
 
@@ -30,7 +30,7 @@ def draw_terrain(rng: np.random.Generator) -> Terrain:
     slopes, bends = rng.normal(0, 1, 2) * (0.012, 0.02), rng.normal(0, 1, 2) * (1 / 900, 1 / 9000)
     return Terrain(
         grade=(float(slopes[0]), float(slopes[1])),
-        bend_per_m=(float(np.clip(bends[0], -1 / 500, 1 / 300)), float(np.clip(bends[1], -1 / 3000, 1 / 9000))),
+        bend_per_m=(float(np.clip(bends[0], -1 / 500, 1 / 3000)), float(np.clip(bends[1], -1 / 3000, 1 / 15000))),
         kerb_m=float(rng.uniform(0.05, 0.2)) if rng.random() < 0.75 else 0.0,
         turn=turn, turn_at_m=float(rng.uniform(15, 90)), turn_length_m=float(rng.uniform(20, 70)),
     )  # fmt: skip
@@ -215,7 +215,7 @@ def look(rng: np.random.Generator, conditions: Conditions) -> Conditions:
     return dataclasses.replace(
         conditions,
         nir_leak=float(rng.choice([0.0, rng.uniform(0.0, 0.9)])),
-        cloud_relief=float(rng.uniform(0.3, 1.6)),
+        cloud_relief=float(rng.uniform(0.3, 2.0)),
         sky_gain=float(np.exp(rng.uniform(-0.3, 0.9))),
     )
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from msdepth_training.scenes import foliage
 from msdepth_training.scenes.instances import BOX, CYLINDER, GROUND_ZONES, HEDGE, LEAVES, TAPERED, TUBE
 from msdepth_training.scenes.primitives import Solid, Vector, to_local, to_world
 from msdepth_training.scenes.raycast import Hits
@@ -86,7 +87,7 @@ def _faces(scene: Scene, instance: Tensor, point: Vector, time_s: float) -> _Fac
     is_box, lean, open_share = kind == BOX, None, None
     if scene.style.rich:
         is_box = is_box | (kind == TAPERED)
-        open_share = _open_share(kind, ratio)
+        open_share = _open_share(scene, instance, kind, ratio, local)
         ratio, lean = _taper(thing, kind == TAPERED, ratio)
     face = _face(ratio)
     box = [torch.where(face == i, ratio[i].sign(), 0.0) for i in range(3)]
@@ -122,14 +123,16 @@ def _tube_normal(thing: Solid, tube: Tensor, ratio: list[Tensor], curved: list[T
     return [torch.where(end, e, torch.where(tube, s, c)) for e, s, c in zip(ends, side, curved, strict=True)]
 
 
-def _open_share(kind: Tensor, ratio: list[Tensor]) -> Tensor:
-    """Leaves shade one another: the deeper in a crown and the lower, the darker."""
+def _open_share(scene: Scene, instance: Tensor, kind: Tensor, ratio: list[Tensor], local: Vector) -> Tensor:
+    """Leaves shade one another: the deeper in a crown, the lower, the more leaves right above, the darker."""
     squares = [r * r for r in ratio]
     ball = squares[0] + squares[1] + squares[2]
     outward = torch.where(kind == LEAVES, ball, torch.maximum(torch.maximum(squares[0], squares[1]), squares[2]))
     leafy = (kind == LEAVES) | (kind == HEDGE)
-    share = (0.15 + 0.85 * outward.clamp(max=1.0)) * (0.75 - 0.25 * ratio[1].clamp(-1.0, 1.0))
-    return torch.where(leafy, share, 1.0)
+    cells_per_m = foliage.CLUMP * scene.instances.texels_per_m[instance]
+    above = foliage.look_up(foliage.noise(ball.device), [local[0], local[1] - 0.7 / cells_per_m, local[2]], cells_per_m)
+    share = (0.1 + 0.9 * outward.clamp(max=1.0)) * (0.75 - 0.25 * ratio[1].clamp(-1.0, 1.0))
+    return torch.where(leafy, share * torch.sigmoid(1.0 - 1.5 * above), 1.0)
 
 
 def surface(

@@ -37,6 +37,8 @@ class Optics:
     """Of colours: 0 grey, 1 as they are."""
     noise: float
     """Factor on the sensor's noise: large pixels, and averaging when images are made smaller."""
+    exposure_s: float
+    """How long the shutter stays open in the dark; in daylight for an eighth of that."""
     soft_px: float
     """Blur besides the lens's own: focus, demosaicing, compression."""
 
@@ -45,7 +47,7 @@ def sample_optics(rng: np.random.Generator) -> Optics:
     """Draw one camera's character."""
     return Optics(
         gamma=float(rng.uniform(1.0, 1.35)) if rng.random() < 0.5 else float(rng.uniform(1.35, 2.4)),
-        target=float(np.exp(rng.uniform(math.log(0.08), math.log(0.5)))),
+        target=float(np.exp(rng.uniform(math.log(0.1), math.log(0.6)))),
         vignetting=float(rng.uniform(0.0, 0.5)),
         veil=float(rng.uniform(0.0, 0.15)) if rng.random() < 0.6 else 0.0,
         veil_side=(float(rng.normal(0, 0.6)), float(rng.normal(0, 0.6))),
@@ -54,6 +56,7 @@ def sample_optics(rng: np.random.Generator) -> Optics:
         sharpening=float(rng.uniform(0.0, 1.0)) if rng.random() < 0.4 else 0.0,
         saturation=float(rng.uniform(0.3, 1.1)),
         noise=float(np.exp(rng.uniform(math.log(0.1), math.log(1.2)))),
+        exposure_s=float(rng.uniform(0.0, 0.03)),
         soft_px=float(rng.uniform(0.1, 0.9)),
     )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from msdepth_training.geometry import pixel_rays
-from msdepth_training.scenes import ego, foliage, raycast, sensors, shading, terrain
+from msdepth_training.scenes import ego, foliage, motion, raycast, sensors, shading, terrain
 from msdepth_training.scenes.optics import Optics, sample_optics
 from msdepth_training.scenes.raycast import Hits, Leaves
 from msdepth_training.scenes.rig import SceneRig
@@ -25,6 +25,8 @@ SHADOW_SPAN_M = 96.0
 """Width of the shadow map."""
 SHUTTER_S = 60.0
 """Between two calibrations of a thermal camera by its shutter."""
+THERMAL_LAG_S = 0.008
+"""Bolometers answer slowly."""
 SHADOW_STEPS = 4
 """Through leaves, on the sun's way."""
 LEAF_TEXTURE = 3
@@ -166,15 +168,30 @@ def _camera(m: _Moment, rig: SceneRig, spectrum: str, character: _Character) -> 
     frame_seed = int(abs(m.time_s) * 1000) + 7919 * (m.scene.seed % 100_003)
     if spectrum == "thermal":
         apparent_k = shading.emitted(m.scene, s, m.textures, lit, time_s=m.time_s)
+        if character.optics is not None:
+            apparent_k = motion.blurred(apparent_k, _streaks(m, rig, spectrum, s, THERMAL_LAG_S))
         drift = None if character.shutter_s is None else (character.shutter_s + m.time_s) % SHUTTER_S / SHUTTER_S
         return sensors.thermal_camera(
             apparent_k, character.noise, conditions, frame_seed=frame_seed, drift=drift
         ), s.depth_m
     forward = m.world_from_vehicle[:3, 2]
     radiance = shading.reflected(m.scene, s, m.textures, lit, forward, band=spectrum, time_s=m.time_s)
+    if character.optics is not None:
+        open_s = character.optics.exposure_s * (1.0 if conditions.daylight < 0.1 else 0.125)
+        radiance = motion.blurred(radiance, _streaks(m, rig, spectrum, s, open_s))
     return sensors.visible_camera(
         radiance, character.noise, conditions, frame_seed=frame_seed, optics=character.optics
     ), s.depth_m
+
+
+def _streaks(m: _Moment, rig: SceneRig, spectrum: str, s: Surface, open_s: float) -> Tensor:
+    """[2, h, w] px: how far the image of what is at rest moves while the shutter is open."""
+    device = s.depth_m.device
+    vehicle_from_camera = rig.vehicle_from_camera[spectrum].to(device)
+    later = ego.world_from_vehicle(m.scene, m.time_s + open_s).to(device) @ vehicle_from_camera
+    k = rig.k[spectrum].to(device)
+    later_from_now = torch.linalg.inv(later) @ m.world_from_vehicle @ vehicle_from_camera
+    return motion.streaks(s.depth_m, pixel_rays(k, rig.height, rig.width), k, later_from_now)
 
 
 def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[Surface, Tensor]:

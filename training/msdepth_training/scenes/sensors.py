@@ -105,7 +105,7 @@ def visible_camera(
         smeared = blur(image, 0.02 * height)
         image = torch.lerp(image, 1.05 * smeared.roll(int(0.02 * height), dims=1), mask)
     image = image if optics is None else lens(image, optics)
-    gain = _geometric_gain(image, noise) if optics is None else mean_gain(image, optics, MAX_GAIN)
+    gain = _geometric_gain(image, noise) if optics is None else mean_gain(image, optics, 3.0 * MAX_GAIN)
     if channels == 3:
         image = image * image.new_tensor(noise.tint)[:, None, None]
     sigma = noise.read_noise * max(1.0, gain / 6.0) ** 0.5

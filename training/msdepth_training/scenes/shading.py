@@ -141,11 +141,11 @@ def _relief(scene: Scene, s: Surface, textures: Tensor, time_s: float) -> Tensor
     """[h, w] clouds from dark bellies to bright rims, brighter around the sun, seen or behind them."""
     c, height = scene.conditions, (-s.view[1]).clamp(min=0.05)
     u, v = s.view[0] / height, s.view[2] / height
-    broad = look_up(textures, torch.full_like(s.instance, 2), 9 * u + time_s, 9 * v)
-    fine = look_up(textures, torch.full_like(s.instance, 0), 40 * u + 2 * time_s, 40 * v)
+    broad = look_up(textures, torch.full_like(s.instance, 2), 22 * u + time_s, 22 * v)
+    fine = look_up(textures, torch.full_like(s.instance, 0), 90 * u + 2 * time_s, 90 * v)
     high = 1.0 - torch.exp(-12 * (-s.view[1]).clamp(min=0.0))
     glow = torch.exp(6.0 * (_dot(s.view, c.sun_direction) - 1.0))
-    return torch.exp(c.clouds * c.cloud_relief * high * (0.3 * broad + 0.12 * fine)) * (0.75 + 1.5 * glow)
+    return torch.exp(c.clouds * c.cloud_relief * high * (0.35 * broad + 0.12 * fine)) * (0.75 + 1.5 * glow)
 
 
 def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bool) -> Tensor:

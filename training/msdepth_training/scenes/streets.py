@@ -20,7 +20,7 @@ from msdepth_training.scenes.zones import Paint
 
 BEHIND_M = -14.0
 """Streets begin behind the vehicle, where cameras do not look but shadows come from."""
-KINDS = ("city", "suburb", "avenue", "avenue", "avenue", "wood", "open")
+KINDS = ("city", "suburb", "avenue", "avenue", "wood", "open", "open")
 """Of a stretch of roadside."""
 
 
@@ -69,7 +69,7 @@ def _buildings(b: Builder, road: Road, side: int, z: float, end: float, *, near:
     while z < end:
         half, setback = float(rng.uniform(4, 14)), near + float(rng.uniform(0, 1.5 if dense else 7))
         stand = road.stand(b, side * (road.half_m + road.pavement_m + setback), z + half, turned=float(rng.normal(0, 0.02)))
-        houses.house_kind(rng, test=test)(stand, side, (float(rng.uniform(7, 16)), float(rng.uniform(4, 24)), half))
+        houses.house_kind(rng, test=test)(stand, side, (float(rng.uniform(7, 16)), log_uniform(rng, 3.5, 24), half))
         z += 2 * half + float(rng.choice([0.0, rng.uniform(1, 8)]) if dense else rng.uniform(4, 18))
 
 
@@ -111,10 +111,13 @@ def _stretch(b: Builder, road: Road, side: int, z: float, end: float, *, test: b
         _row(b, road, side, z, end, aside=pavement + 1.5, test=test)
     elif kind == "avenue":
         _row(b, road, side, z, end, aside=float(rng.uniform(1.5, 3.5)), test=test)
-        if rng.random() < 0.6:
+        if rng.random() < 0.4:
             _row(b, road, side, z, end, aside=pavement + float(rng.uniform(5, 9)), test=test)
-        (_thicket(b, road, side, z, end, test=test) if rng.random() < 0.5
-         else _buildings(b, road, side, z, end, near=float(rng.uniform(8, 16)), test=test))  # fmt: skip
+        behind = rng.random()
+        if behind < 0.3:
+            _thicket(b, road, side, z, end, test=test)
+        elif behind < 0.6:
+            _buildings(b, road, side, z, end, near=float(rng.uniform(8, 25)), test=test)
     elif kind == "wood":
         _thicket(b, road, side, z, end, test=test)
     if kind in ("avenue", "wood", "open") and rng.random() < 0.5:
@@ -212,10 +215,13 @@ def floating(b: Builder) -> None:
 
 def look(rng: np.random.Generator, conditions: Conditions) -> Conditions:
     """How this scene's light and cameras differ from the round numbers of the tables."""
+    overcast = conditions.clouds == 1.0
     return dataclasses.replace(
         conditions,
+        thermal_contrast=conditions.thermal_contrast ** float(rng.uniform(0.2, 0.7)) * float(rng.uniform(0.8, 1.6)),
+        sky_cooling_k=log_uniform(rng, 2.0, 12.0) if overcast else log_uniform(rng, 6.0, 45.0),
         nir_leak=float(rng.choice([0.0, rng.uniform(0.0, 0.9)])),
         cloud_relief=float(rng.uniform(0.3, 2.0)),
-        sky_gain=float(np.exp(rng.uniform(-0.3, 0.9))),
+        sky_gain=float(np.exp(rng.uniform(-0.2, 1.5))),
     )
 

@@ -136,7 +136,7 @@ def _ends(b: Builder, s: Stand, body: tuple[float, float, float, float], *, runn
     rng, (w, half, low, bonnet) = b.rng, body
     red, white = materials.lamp((0.35, 0.03, 0.03)), materials.lamp((0.5, 0.5, 0.48))
     lamp_up, size = low + 0.72 * (bonnet - low), (float(rng.uniform(0.1, 0.22)), float(rng.uniform(0.05, 0.12)), 0.05)
-    on = 1.0 if running else 0.0
+    on = 1.0 if running and rng.random() < 0.6 else 0.0
     for side in (-1, 1):
         s.add(BOX, (side * (w - size[0] - 0.02), lamp_up, -half + 0.02), size, red, emission=0.25 * on, gloss=0.5)
         s.add(BOX, (side * (w - size[0] - 0.02), lamp_up, half - 0.03), size, white, emission=1.2 * on, gloss=0.5)

@@ -134,4 +134,6 @@ def calibrate(
         with torch.no_grad():
             for name, claim in claims(network, batch).items():
                 found.setdefault(name, []).append(_pick(claim, generator))
-    return {name: fit_line(torch.cat([a for a, _ in rows]), torch.cat([b for _, b in rows])) for name, rows in found.items()}
+    return {
+        name: fit_line(torch.cat([a for a, _ in rows]), torch.cat([b for _, b in rows])) for name, rows in found.items()
+    }

@@ -23,7 +23,9 @@ def _data_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     group = parser.add_argument_group("data")
     group.add_argument("--data", choices=("scenes", "ms2"), default="scenes", help="rendered scenes, or MS2")
-    group.add_argument("--root", type=Path, help="folder of MS2, or of the rendered scenes (out/scenes; made if missing)")
+    group.add_argument(
+        "--root", type=Path, help="folder of MS2, or of the rendered scenes (out/scenes; made if missing)"
+    )
     group.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
     return parser
 
@@ -101,7 +103,9 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
     part.add_argument("--frames", type=int, default=4, help="how many, conditions in turn")
     part.add_argument("--first", type=int, default=0, help="number of the first one")
     part.add_argument("--scenes", default="street", help="style of the scenes, where no run tells it")
-    part.add_argument("--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of images, if no run or model says")
+    part.add_argument(
+        "--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of images, if no run or model says"
+    )
     part.set_defaults(run_command=commands.show)
 
 

@@ -102,9 +102,7 @@ def export(arguments: argparse.Namespace) -> None:
     path = arguments.models / f"{run.config.name}.onnx"
     model, differences = export_run(run, source, path, validation=run.config.validation_sequences)
     samples = source.test(last.height, last.width, arguments.test_sequences)
-    card = make_card(
-        run, model, path, samples, about=source.about, differences=differences, notes=arguments.note
-    )
+    card = make_card(run, model, path, samples, about=source.about, differences=differences, notes=arguments.note)
     write_card(path, card)
     print(json.dumps(card["metrics"]["fused"], indent=2))
     print(f"{path} and its card are written")
@@ -116,9 +114,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         sequences=arguments.test_sequences, device=arguments.device, speed=not arguments.no_speed,
         real_frame=arguments.real_frame,
     )  # fmt: skip
-    evaluate_runs(
-        arguments.runs, lambda style: _source(arguments, style), arguments.out, settings, command=_command()
-    )
+    evaluate_runs(arguments.runs, lambda style: _source(arguments, style), arguments.out, settings, command=_command())
     print(f"{arguments.out}: results.json, results_bars.json, results.md and results.png are written")
 
 

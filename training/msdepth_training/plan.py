@@ -68,7 +68,9 @@ def _finished(job: Job, runs: Path) -> bool:
     return progress is not None and progress.finished
 
 
-def run_job(job: Job, runs: Path, source: Source, machine: Machine, stop_at: float, threads: int, half: bool) -> Progress:
+def run_job(
+    job: Job, runs: Path, source: Source, machine: Machine, stop_at: float, threads: int, half: bool
+) -> Progress:
     """One run in a process of its own; `stop_at` is a time of the epoch, since processes have monotonic clocks."""
     torch.set_num_threads(threads)
     begin_with = load_run(runs / str(job.config.seed) / job.needs) if job.needs else None

@@ -33,7 +33,7 @@ def victims(fault: str, index: Sequence[int]) -> list[int]:
 
 
 def another_moment(frames: Frames, index: Tensor) -> Tensor:
-    """int [B], another frame of the same sequence, where there is one: the one before, or else the one after."""
+    """Int [B], another frame of the same sequence, where there is one: the one before, or else the one after."""
     before = frames.previous[index]
     after = (index + 1).clamp(max=len(frames) - 1)
     after = torch.where(frames.previous[after] == index, after, index)

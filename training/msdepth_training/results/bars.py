@@ -34,7 +34,7 @@ class Bar(NamedTuple):
 
 
 def ratio(a: float | None, b: float | None) -> float | None:
-    """a / b, None if either is unknown."""
+    """A / b, None if either is unknown."""
     return None if a is None or not b else a / b
 
 

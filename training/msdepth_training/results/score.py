@@ -68,9 +68,7 @@ def _one(depth_m: FloatImage, confidence: FloatImage, truth_m: FloatImage) -> _O
     known = is_known(truth_m)
     truth = np.where(known, truth_m, 1.0)
     ratio = depth_m / truth
-    plain, median = (
-        depth_metrics(depth_m, truth_m, alignment=a, min_m=MIN_M, max_m=MAX_M) for a in ("none", "median")
-    )
+    plain, median = (depth_metrics(depth_m, truth_m, alignment=a, min_m=MIN_M, max_m=MAX_M) for a in ("none", "median"))
     error = np.where(known, np.abs(ratio - 1.0), np.nan)[::AUSE_STRIDE, ::AUSE_STRIDE]
     area = ause(error, 1.0 - confidence[::AUSE_STRIDE, ::AUSE_STRIDE])
     return _One(plain, median, area, confidence[known], (np.maximum(ratio, 1.0 / ratio) < CONFIDENCE_FACTOR)[known])

@@ -28,7 +28,9 @@ def seed_values(measured: Measured, score: Score, condition: str) -> dict[str, f
     """All that one seed says of a row in a condition."""
     values = {**_named(score.metrics), **_named(score.median_scaled, "_median_scaled")}
     values |= {"ece": score.ece, "ause": score.ause}
-    views = {view: by_condition[condition] for view, by_condition in measured.views.items() if condition in by_condition}
+    views = {
+        view: by_condition[condition] for view, by_condition in measured.views.items() if condition in by_condition
+    }
     return values | {f"view_ece_{view}": s.ece for view, s in views.items()}
 
 

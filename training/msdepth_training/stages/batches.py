@@ -35,9 +35,7 @@ def make_batch(frames: Frames, index: Tensor, reference: Tensor) -> Batch:
     view_from_reference = torch.linalg.inv(pose) @ pose[rows, reference].unsqueeze(1)
     depth = frames.depth_m[index].float()
     depth = torch.where(depth >= SKY_M, torch.inf, depth)
-    return Batch(
-        frames.views(index), depth, frames.k[index], view_from_reference, reference, torch.ones(len(index), 3)
-    )
+    return Batch(frames.views(index), depth, frames.k[index], view_from_reference, reference, torch.ones(len(index), 3))
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,7 @@ class FuseModule(StageModule):
         """See `objective`."""
         out = self.network(batch.images, batch.k, batch.view_from_reference, batch.reference_k(), batch.present)
         weight = self.config.fuse.alignment_weight
-        return objective(
-            out, batch, max_m=self.config.network.max_m, alignment_weight=weight, generator=generator
-        )
+        return objective(out, batch, max_m=self.config.network.max_m, alignment_weight=weight, generator=generator)
 
 
 class PaperFuseModule(StageModule):

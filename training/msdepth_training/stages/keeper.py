@@ -27,7 +27,11 @@ class Keeper(pl.Callback):
     """
 
     def __init__(
-        self, folder: Path, *, stop_at: float = math.inf, half: bool = False,
+        self,
+        folder: Path,
+        *,
+        stop_at: float = math.inf,
+        half: bool = False,
         origin: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.stop_at, self.half, self.origin = folder, stop_at, half, dict(origin or {})

@@ -1,9 +1,8 @@
 """Folders of runs: what a stage leaves behind, and how it is read again.
 
-    runs/<seed>/<align_none | align_paper | align_msdepth | specialist_<spectrum> | fuse_paper | fuse_msdepth>/
-        last.ckpt        Lightning's checkpoint, to go on with
-        weights.pt       averaged weights, configuration and history: all that evaluation and export need
-        events.out...    TensorBoard
+A run lies in `runs/<seed>/<name>`, its name being align_none, align_paper, align_msdepth, specialist_<spectrum>,
+fuse_paper or fuse_msdepth. It has `last.ckpt`, Lightning's checkpoint to go on with; `weights.pt`, averaged weights,
+configuration and history, which is all that evaluation and export need; and TensorBoard's events.
 """
 
 from __future__ import annotations

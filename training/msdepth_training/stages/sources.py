@@ -44,11 +44,11 @@ class Frames(Protocol):
 
     @property
     def condition(self) -> Tensor:
-        """int [F], index into `conditions`; -1 is none of them."""
+        """Index [F] into `conditions`; -1 is none of them."""
 
     @property
     def previous(self) -> Tensor:
-        """int [F], index of an earlier frame of the same sequence, or of the frame itself."""
+        """Index [F] of an earlier frame of the same sequence, or of the frame itself."""
 
     def __len__(self) -> int:
         """F."""
@@ -103,8 +103,8 @@ SCENES = About(
 MS2 = About(
     data="MS2, multi-spectral stereo driving dataset (Shin, Park, Kweon, CVPR 2023)",
     licence="the terms of the MS2 dataset",
-    limits="Trained on MS2 only, where LiDAR gives depth: nothing taught it the sky and what is above the LiDAR. Not for "
-    "driving or any safety function. Metric scale relies on a calibration that is right.",
+    limits="Trained on MS2 only, where LiDAR gives depth: nothing taught it the sky and what the LiDAR does not reach. "
+    "Not for driving or any safety function. Metric scale relies on a calibration that is right.",
 )
 
 
@@ -130,9 +130,7 @@ class SceneSource:
 
     def validation(self, height: int, width: int, count: int) -> Samples:
         """One frame of each of `count` sequences of the validation split."""
-        return self._rendered(
-            SceneSet("validation", VALIDATION_SEED, count, height, width, frames=1, style=self.style)
-        )
+        return self._rendered(SceneSet("validation", VALIDATION_SEED, count, height, width, frames=1, style=self.style))
 
     def test(self, height: int, width: int, count: int, *, frames: int = 1) -> Samples:
         """Frames of `count` sequences of the test split."""

@@ -159,9 +159,7 @@ def train_stage(
     keeper = Keeper(folder, stop_at=stop_at, half=half, origin={key: text for key, text in origin.items() if text})
     data = StageData(source, config, phases_of(config, stage), ahead=machine.ahead)
     trainer = machine.trainer(folder, keeper, config)
-    trainer.fit(
-        module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True
-    )
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
     progress = read_progress(folder)
     assert progress is not None  # noqa: S101  for type checkers: the keeper wrote it
     return progress

@@ -51,7 +51,9 @@ class SceneSet:
         """File of one shard; the name says all that decides its content."""
         style = scene_style(self.style)
         kind = f"{style.name}{style.version}_{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}"
-        return folder / f"{kind}_{self.first_seed + index * SHARD:06d}.pt"
+        count = min(SHARD, self.sequences - index * SHARD)
+        cut = f"_{count}" if count < SHARD else ""  # or a longer set would take the part for the whole
+        return folder / f"{kind}_{self.first_seed + index * SHARD:06d}{cut}.pt"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from msdepth_training.stages.sources import Frames
 
 BATCH = 8
 """Frames at a time."""
+RECALL_BATCH = 32
+"""Frames that the points of one recall are drawn from: small images have few cells."""
 RECALL_STRIDE = 8
 """Level whose shared features are compared between spectra."""
 
@@ -94,11 +96,21 @@ def measure_row(
 
 
 def recall(network: SpectralDepth, frames: Frames, *, device: torch.device, points: int = 1000) -> float | None:
-    """Recall@1 of shared features among 1,000 points, mean over pairs of spectra and batches; None if none has enough."""
+    """Recall@1 of shared features among so many points.
+
+    Args:
+        network: aligned, or not.
+        frames: to draw points from.
+        device: where the network is.
+        points: among which the same one has to be found.
+
+    Returns:
+        Mean over pairs of spectra and batches of frames; None where no batch has enough points that two views see.
+    """
     found: list[float] = []
     generator = torch.Generator().manual_seed(0)
-    for first in range(0, len(frames), BATCH):
-        index = torch.arange(first, min(first + BATCH, len(frames)))
+    for first in range(0, len(frames), RECALL_BATCH):
+        index = torch.arange(first, min(first + RECALL_BATCH, len(frames)))
         batch: Batch = make_batch(frames, index, torch.zeros(len(index), dtype=torch.long)).to(device)
         with torch.no_grad():
             out = network(batch.images.flatten(0, 1), batch.k.flatten(0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,16 @@ def make_page(
         command: that made this page.
         tested: what was scored, for people.
     """
+    head = (
+        f"Made by `{command}` from the checkpoints of the runs below; do not edit by hand. {tested} Metrics are "
+        "unscaled; `median_scaled` is as in published tables. Means over images, then over seeds; ± is the standard "
+        "deviation over seeds. `before`, `after`, `after_paper` and `specialist` rows are scored in the spectrum's own "
+        "frame, `_in_nir` and `_in_thermal` in those frames, all others in the RGB frame. A fault befalls one camera "
+        "of each frame. Time is eager PyTorch on two cores at 256 x 640."
+    )
     parts = [
-        f"## Training results\n\nMade by `{command}` from the checkpoints of the runs below; do not edit by hand. "
-        f"{tested} Unscaled metrics; `median_scaled` as in published tables. Means over images, then over seeds; "
-        "± is the standard deviation over seeds. `before`, `after`, `after_paper` and `specialist` rows are scored in "
-        "the spectrum's own frame, `_in_nir` and `_in_thermal` in those frames, all others in the RGB frame. A fault "
-        "befalls one camera of each frame. Time is eager PyTorch on two cores at 256 x 640.",
+        "## Training results",
+        textwrap.fill(head, 120, break_on_hyphens=False, break_long_words=False),
         f"### Bars\n\n{bars_table(bars)}",
         f"### AbsRel by condition\n\n{by_condition(table, conditions, 'abs_rel')}",
         f"### Calibration error by condition\n\n{by_condition(table, conditions, 'ece')}",
@@ -114,7 +119,8 @@ def make_page(
         parts.append(f"### Real frame\n\n{real_table(deployed['real_frame'])}")
     if missing:
         names = ", ".join(f"`{row.name}`" for row in missing)
-        parts.append(f"### Missing\n\nNo run was there for {names}.")
+        text = textwrap.fill(f"No run was there for {names}.", 120, break_on_hyphens=False, break_long_words=False)
+        parts.append(f"### Missing\n\n{text}")
     return "\n\n".join(parts)
 
 

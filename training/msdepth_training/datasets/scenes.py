@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -113,7 +114,6 @@ def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
 def _render_shard(job: tuple[SceneSet, Path, int]) -> int:
     """Write one shard, whole or not at all, unless it is there; returns its number of sequences."""
     scenes, folder, index = job
-    torch.set_num_threads(1)
     path = scenes.shard_path(folder, index)
     if not path.exists():
         first, count = index * SHARD, min(SHARD, scenes.sequences - index * SHARD)
@@ -142,8 +142,16 @@ def render_set(scenes: SceneSet, folder: Path, *, workers: int) -> None:
         return
     total = sum(min(SHARD, scenes.sequences - index * SHARD) for _, _, index in jobs)
     title = f"scenes {scenes.split} {scenes.height}x{scenes.width}"
-    with get_context("spawn").Pool(workers) as pool, tqdm(total=total, desc=title, unit="seq") as bar:
-        for done in pool.imap_unordered(_render_shard, jobs):
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=total, desc=title, unit="seq"))
+        if workers > 1:
+            pool = stack.enter_context(
+                get_context("spawn").Pool(workers, initializer=torch.set_num_threads, initargs=(1,))
+            )
+            finished = pool.imap_unordered(_render_shard, jobs)
+        else:
+            finished = map(_render_shard, jobs)  # a process of its own would only cost its start
+        for done in finished:
             bar.update(done)
 
 

@@ -97,7 +97,7 @@ def _mirrored(scene: Scene, s: Surface, sky: Tensor) -> Tensor:
     cosine = -_dot(s.normal, s.view)
     up = -(s.view[1] + 2.0 * cosine * s.normal[1])
     # below the horizon a road, around it dark trees and houses, above it the sky
-    around = 0.06 + (0.75 * c.sky_gain - 0.06) * torch.sigmoid(9.0 * (up - 0.25))
+    around = 0.06 + (0.75 * c.sky_gain - 0.06) * torch.sigmoid(12.0 * (up - 0.1))
     fresnel = 0.05 + 0.9 * (1.0 - cosine.clamp(0.0, 1.0)) ** 5
     return _gloss(scene, s) * fresnel * around * c.daylight
 

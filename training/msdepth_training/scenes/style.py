@@ -32,7 +32,14 @@ class SceneStyle:
 STREET = SceneStyle("street", version=1)
 """Boxes, ellipsoids and cylinders on a plane: what models/tiny.onnx 0.2.0 was trained on and is measured on."""
 RICH = SceneStyle(
-    "rich", version=1, rich=True, together=True, focal_spread=0.25, tilt_spread_rad=0.05, mount_m=(-0.5, 0.8), optics=True
+    "rich",
+    version=1,
+    rich=True,
+    together=True,
+    focal_spread=0.25,
+    tilt_spread_rad=0.05,
+    mount_m=(-0.5, 0.8),
+    optics=True,
 )
 """What a model needs to carry over to real images."""
 STYLES: dict[str, SceneStyle] = {style.name: style for style in (STREET, RICH)}

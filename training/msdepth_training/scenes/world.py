@@ -18,9 +18,9 @@ from msdepth_training.scenes import ego, materials, raycast, streets, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
+from msdepth_training.scenes.placing import Road
 from msdepth_training.scenes.style import STREET, SceneStyle, scene_style
 from msdepth_training.scenes.terrain import Terrain
-from msdepth_training.scenes.placing import Road
 from msdepth_training.scenes.textures import (
     RICH_TEST_LAYERS,
     RICH_TRAIN_LAYERS,

@@ -24,7 +24,15 @@ def test_a_missing_set_is_an_error_that_says_what_to_do(tmp_path):
 
 def test_the_name_of_a_shard_says_all_that_decides_its_content(tmp_path):
     plain = SceneSet("test", 0, 40, 64, 160)
-    changes = {"split": "train", "first_seed": 40, "height": 32, "width": 96, "frames": 1, "jitter": 0.0, "style": "rich"}
+    changes = {
+        "split": "train",
+        "first_seed": 40,
+        "height": 32,
+        "width": 96,
+        "frames": 1,
+        "jitter": 0.0,
+        "style": "rich",
+    }
     others = [dataclasses.replace(plain, **{name: value}) for name, value in changes.items()]
     names = {s.shard_path(tmp_path, i).name for s in (plain, *others) for i in (0, 1)}
     assert len(names) == 16

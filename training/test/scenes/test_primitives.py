@@ -104,8 +104,12 @@ def test_a_limb_goes_from_its_start_to_its_end():
     solid = solids(instances, 0.0)[0]
     low = to_world(solid, tuple(torch.tensor([0.0, solid.half_m[1], 0.0])))
     stand = Stand(b, 3.0, -1.0, 20.0, yaw=0.4)
-    assert [float(c + v) for c, v in zip(solid.centre_m, low, strict=True)] == pytest.approx(stand.world(*start), abs=1e-4)
-    assert [float(c - v) for c, v in zip(solid.centre_m, low, strict=True)] == pytest.approx(stand.world(*end), abs=1e-4)
+    assert [float(c + v) for c, v in zip(solid.centre_m, low, strict=True)] == pytest.approx(
+        stand.world(*start), abs=1e-4
+    )
+    assert [float(c - v) for c, v in zip(solid.centre_m, low, strict=True)] == pytest.approx(
+        stand.world(*end), abs=1e-4
+    )
 
 
 def test_bounding_boxes_hold_turned_and_tilted_things():

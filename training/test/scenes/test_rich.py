@@ -1,4 +1,4 @@
-"""The rich scenes: the same on every run, exact in every camera, distinct in every band, and other kinds in test scenes."""
+"""The rich scenes: the same on every run, exact in every camera, distinct in every band, other kinds in test scenes."""
 
 import dataclasses
 
@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from msdepth_training.scenes import CONDITIONS, ego, houses, materials, plants, render_frame, sample_rig, sample_scene, vehicles
+from msdepth_training.scenes import (
+    CONDITIONS,
+    ego,
+    houses,
+    materials,
+    plants,
+    render_frame,
+    sample_rig,
+    sample_scene,
+    vehicles,
+)
 from msdepth_training.scenes.instances import BOX, GROUND_ZONES, HEDGE, LEAVES, TAPERED, Builder
 from msdepth_training.scenes.placing import Road
 from msdepth_training.scenes.sensors import COUNTS_PER_K
@@ -39,7 +49,7 @@ def frame(day, rig):
 
 
 def only(scene, *parts):
-    """The same ground with nothing on it but (kind, centre, half extents, material, more arguments of `Builder.add`)."""
+    """The same ground with nothing on it but (kind, centre, half extents, material, more of `Builder.add`)."""
     b = Builder(np.random.default_rng(0), (0,))
     for kind, centre, half, material, more in parts:
         b.add(kind, centre, half, material, **more)
@@ -86,7 +96,9 @@ def test_things_cast_together_are_seen_as_one_by_one(day, rig, frame):
     assert same.float().mean() > 0.85
     bare = only(day, *[(BOX, (x, -1.0, 12.0 + x), (0.2, 1.0, 0.2), materials.SOIL, {}) for x in (-3.0, 0.0, 2.0)])
     one = dataclasses.replace(bare, style=alone.style)
-    torch.testing.assert_close(*(render_frame(s, rig, time_s=0.0, spectra=("nir",)).depth_m["nir"] for s in (bare, one)))
+    torch.testing.assert_close(
+        *(render_frame(s, rig, time_s=0.0, spectra=("nir",)).depth_m["nir"] for s in (bare, one))
+    )
 
 
 @pytest.mark.parametrize("view", ["nir", "thermal"])
@@ -191,7 +203,13 @@ def test_glass_is_opaque_in_thermal_and_mirrors_the_sky_there(day, rig):
     hot = (BOX, (0.0, -5.0, 16.0), (30.0, 5.0, 1.0), materials.SOIL._replace(offset_k=60.0), {})
     counts = []
     for taper in (0.0, 1.0):
-        pane = (TAPERED, (0.0, -3.0, 13.0), (30.0, 3.0, 1.5), materials.GLASS, {"taper": (0.0, 0.0, taper), "gloss": 0.9})
+        pane = (
+            TAPERED,
+            (0.0, -3.0, 13.0),
+            (30.0, 3.0, 1.5),
+            materials.GLASS,
+            {"taper": (0.0, 0.0, taper), "gloss": 0.9},
+        )
         frame = render_frame(clear_day(only(day, pane, hot)), rig, time_s=0.0, spectra=("thermal",))
         at = (frame.depth_m["thermal"] > 10.5) & (frame.depth_m["thermal"] < 13.2)
         counts.append(float(frame.images["thermal"][0][at].float().mean()))
@@ -210,15 +228,16 @@ def test_a_clear_sky_is_colder_than_the_air_and_coldest_overhead(day, rig):
 
 
 def test_a_wet_road_mirrors_the_sky_and_a_dry_one_does_not(day, rig):
-    def far_and_near(rain):
+    def road_over_sky(rain):
         scene = clear_day(only(day), clouds=1.0, sun_share=0.0, rain=rain)
         plain = dataclasses.replace(scene, style=dataclasses.replace(scene.style, optics=False))
         frame = render_frame(plain, rig, time_s=0.0, spectra=("nir",))
-        level = (frame.images["nir"][0].float() / 255) ** 2.2
-        depth = frame.depth_m["nir"]
-        return float(level[(depth > 25) & (depth < 60)].mean() / level[depth < 8].mean())
+        level, depth = (frame.images["nir"][0].float() / 255) ** 2.2, frame.depth_m["nir"]
+        ahead = (depth > 20) & (depth < 40)
+        ahead[:, : W // 2 - 4], ahead[:, W // 2 + 4 :] = False, False
+        return float(level[ahead].mean() / level[torch.isinf(depth)].mean())
 
-    assert far_and_near(1.0) > 1.2 * far_and_near(0.0)
+    assert road_over_sky(1.0) > 1.3 * road_over_sky(0.0)
 
 
 def test_the_vehicle_follows_a_bend_and_climbs(day):

@@ -93,15 +93,15 @@ def _row(b: Builder, road: Road, side: int, z: float, end: float, *, aside: floa
                 plants.hedge(where, green, size, float(rng.uniform(5, 9.5)))
 
 
-def _thicket(b: Builder, road: Road, side: int, z: float, end: float, *, test: bool) -> None:
+def _thicket(b: Builder, road: Road, side: int, z: float, end: float, *, aside: float, test: bool) -> None:
     """Trees and bushes at random, the edge of a wood behind them."""
     rng, green = b.rng, plants.leaf(b.rng)
     for _ in range(int((end - z) * rng.uniform(0.1, 0.3))):
-        stand = road.stand(b, side * (road.half_m + 2 + abs(float(rng.normal(0, 6)))), float(rng.uniform(z, end)))
+        stand = road.stand(b, side * (road.half_m + aside + abs(float(rng.normal(0, 6)))), float(rng.uniform(z, end)))
         plants.bush(stand) if rng.random() < 0.5 else plants.tree_kind(rng, test=test)(stand)
     for at in np.arange(z, end, 14.0):
         plants.wood(
-            road.stand(b, side * (road.half_m + float(rng.uniform(12, 22))), float(at)),
+            road.stand(b, side * (road.half_m + aside + float(rng.uniform(9, 20))), float(at)),
             green,
             float(rng.uniform(3, 6)),
             14.0,
@@ -111,13 +111,13 @@ def _thicket(b: Builder, road: Road, side: int, z: float, end: float, *, test: b
 def _stretch(b: Builder, road: Road, side: int, z: float, end: float, *, test: bool) -> None:
     """What lines the road on one side from z to end."""
     rng, kind = b.rng, KINDS[int(b.rng.integers(len(KINDS)))]
-    pavement = road.pavement_m
+    pavement, apart = road.pavement_m, float(rng.choice([0.0, rng.uniform(2, 25)]))
     if kind == "city":
         _buildings(b, road, side, z, end, near=float(rng.uniform(0.3, 3)), test=test)
         if rng.random() < 0.6:
             _row(b, road, side, z, end, aside=0.9, test=test)
     elif kind == "suburb":
-        _buildings(b, road, side, z, end, near=float(rng.uniform(4, 9)), test=test)
+        _buildings(b, road, side, z, end, near=apart + float(rng.uniform(4, 9)), test=test)
         _row(b, road, side, z, end, aside=pavement + 1.5, test=test)
     elif kind == "avenue":
         _row(b, road, side, z, end, aside=float(rng.uniform(1.5, 3.5)), test=test)
@@ -125,11 +125,11 @@ def _stretch(b: Builder, road: Road, side: int, z: float, end: float, *, test: b
             _row(b, road, side, z, end, aside=pavement + float(rng.uniform(5, 9)), test=test)
         behind = rng.random()
         if behind < 0.3:
-            _thicket(b, road, side, z, end, test=test)
+            _thicket(b, road, side, z, end, aside=2 + apart, test=test)
         elif behind < 0.6:
-            _buildings(b, road, side, z, end, near=float(rng.uniform(8, 25)), test=test)
+            _buildings(b, road, side, z, end, near=apart + float(rng.uniform(8, 20)), test=test)
     elif kind == "wood":
-        _thicket(b, road, side, z, end, test=test)
+        _thicket(b, road, side, z, end, aside=2 + apart, test=test)
     if kind in ("avenue", "wood", "open") and rng.random() < 0.5:
         _banks(b, road, side, z, end)
     if rng.random() < 0.35:

@@ -39,8 +39,8 @@ CARS = {
     "pickup": Body((5.0, 5.6), (1.85, 2.0), (1.75, 1.9), (1.0, 1.15), (0.38, 0.73), (0.6, 0.1), 0.4),
     "minibus": Body((4.6, 5.2), (1.7, 1.85), (1.95, 2.2), (1.0, 1.1), (0.0, 0.985), (0.35, 0.05), 0.31),
 }
-TRAIN_KINDS = ("sedan", "hatchback", "suv", "suv", "van", "truck", "cyclist", "bus")
-TEST_KINDS = ("estate", "pickup", "minibus", "tanker", "scooter")
+TRAIN_KINDS = ("sedan", "sedan", "hatchback", "hatchback", "suv", "suv", "suv", "van", "truck", "cyclist", "bus")
+TEST_KINDS = ("estate", "estate", "pickup", "pickup", "minibus", "tanker", "scooter")
 """Only in test scenes."""
 
 

@@ -18,7 +18,7 @@ SWAY_HZ = 1.3
 
 
 def driven_z(scene: Scene, time_s: float) -> float:
-    """z that the vehicle has reached, metres; z = 0 at time 0."""
+    """Z that the vehicle has reached, metres; z = 0 at time 0."""
     if scene.terrain.turn == 0.0:
         return scene.ego_speed_mps * time_s
     steps = max(1, math.ceil(abs(time_s) / STEP_S))

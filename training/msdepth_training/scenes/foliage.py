@@ -1,5 +1,7 @@
-"""Clumps of leaves: ellipsoids and boxes filled with noise that thins out towards their surface, so that their outline
-is ragged, holes let what is behind through, and depth varies as in a crown. Rays step through them."""
+"""Clumps of leaves: ellipsoids and boxes filled with noise that thins out towards their surface.
+
+So their outline is ragged, holes let what is behind through, and depth varies as in a crown. Rays step through them.
+"""
 
 from __future__ import annotations
 
@@ -111,13 +113,10 @@ def distance(
     enter = enter[kept].clamp(min=NEAR_M)
     step = (leave[kept] - enter) / steps
     first = torch.full_like(enter, torch.inf)
-    for i in range(steps):
-        t = enter + (i + start) * step
-        leaf = _is_leaf(table, solid, [a + t * b for a, b in zip(o, d, strict=True)], offset)
-        first = torch.where(leaf, torch.minimum(first, t), first)
-    for share in (0.5, 0.25):  # the leaf may begin half or a quarter of a step earlier
-        t = (first - share * step).clamp(min=0.0, max=1e5)
-        leaf = _is_leaf(table, solid, [a + t * b for a, b in zip(o, d, strict=True)], offset)
-        first = torch.where(leaf & torch.isfinite(first) & (t > enter), torch.minimum(first, t), first)
+    for i in range(steps + 2):
+        # after all steps: the leaf that was met may begin half or a quarter of a step earlier
+        t = enter + (i + start) * step if i < steps else first - step / 2 ** (i - steps + 1)
+        leaf = _is_leaf(table, solid, [a + t.clamp(max=1e5) * b for a, b in zip(o, d, strict=True)], offset)
+        first = torch.where(leaf & (t >= enter), torch.minimum(first, t), first)
     found[kept] = first
     return torch.where(found < nearest, found, torch.inf)

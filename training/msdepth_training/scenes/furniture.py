@@ -77,7 +77,9 @@ def wires(b: Builder, road: Road, across: float, start_m: float) -> None:
     rng, height, gap = b.rng, float(b.rng.uniform(6, 9)), float(b.rng.uniform(22, 40))
     wood = vary(rng, materials.WOOD if rng.random() < 0.5 else materials.PAVEMENT)
     stands = [road.stand(b, across, start_m + gap * i) for i in range(int(road.length_m / gap / 2) + 1)]
-    hooks = [(float(rng.uniform(-0.9, 0.9)), height - float(rng.uniform(0.1, 1.5))) for _ in range(int(rng.integers(2, 5)))]
+    hooks = [
+        (float(rng.uniform(-0.9, 0.9)), height - float(rng.uniform(0.1, 1.5))) for _ in range(int(rng.integers(2, 5)))
+    ]
     black = materials.PLASTIC
     for s, following in zip(stands, stands[1:] + [None], strict=True):
         s.limb((0.0, -0.5, 0.0), (0.0, height + 0.3, 0.0), (0.15, 0.11), wood)
@@ -109,7 +111,11 @@ def rail(s: Stand, length: float, style: int, material: Material) -> None:
 
 def small(s: Stand) -> None:
     """A bollard, a cone, a bin, a box or a hydrant."""
-    rng, kind, thing = s.b.rng, int(s.b.rng.integers(4)), vary(s.b.rng, materials.anything(s.b.rng))._replace(offset_k=0.0)
+    rng, kind, thing = (
+        s.b.rng,
+        int(s.b.rng.integers(4)),
+        vary(s.b.rng, materials.anything(s.b.rng))._replace(offset_k=0.0),
+    )
     height = float(rng.uniform(0.4, 1.2))
     if kind == 0:
         s.limb((0.0, 0.0, 0.0), (0.0, height, 0.0), (0.07, 0.06), thing)
@@ -145,7 +151,9 @@ def person(s: Stand) -> None:
     for side in (-1, 1):
         s.limb((0.08 * side, hip, 0.0), (0.1 * side, 0.03, side * stride), (0.09, 0.06), trousers)
         s.limb((0.2 * side, 0.8 * height, 0.0), (0.26 * side, 0.45 * height, -side * stride), (0.06, 0.045), coat)
-    s.add(TAPERED, (0.0, 0.5 * (hip + neck), 0.0), (0.17, 0.5 * (neck - hip) + 0.03, 0.12), coat, taper=(-0.2, 0.1, 0.1))
+    s.add(
+        TAPERED, (0.0, 0.5 * (hip + neck), 0.0), (0.17, 0.5 * (neck - hip) + 0.03, 0.12), coat, taper=(-0.2, 0.1, 0.1)
+    )
     s.add(ELLIPSOID, (0.0, 0.93 * height, 0.0), (0.09, 0.12, 0.1), materials.skin(rng))
     if rng.random() < 0.3:
         s.add(BOX, (0.0, 0.7 * height, -0.18), (0.14, 0.2, 0.09), materials.cloth(rng)._replace(offset_k=0.5))

@@ -59,7 +59,11 @@ def _block(s: Stand, side: int, size: Size) -> None:
     _trim(s, side, size, wall)
     if s.b.rng.random() < 0.5:  # what stands on flat roofs
         depth, height, half = size
-        place = (side * float(s.b.rng.uniform(1, max(1.5, depth - 1))), height + 1.0, float(s.b.rng.uniform(-0.6, 0.6)) * half)
+        place = (
+            side * float(s.b.rng.uniform(1, max(1.5, depth - 1))),
+            height + 1.0,
+            float(s.b.rng.uniform(-0.6, 0.6)) * half,
+        )
         s.add(BOX, place, (1.0, 1.2, 1.5), vary(s.b.rng, wall))
 
 
@@ -79,7 +83,7 @@ def _house(s: Stand, side: int, size: Size) -> None:
 
 def _shops(s: Stand, side: int, size: Size) -> None:
     """Glass, signs and awnings on the ground floor, flats above."""
-    rng, wall, (_, height, half) = s.b.rng, materials.facade(s.b.rng), size
+    rng, wall, (_, _, half) = s.b.rng, materials.facade(s.b.rng), size
     _walls(s, side, size, wall, **_panes(rng))
     _trim(s, side, size, wall)
     ahead = -half
@@ -91,7 +95,13 @@ def _shops(s: Stand, side: int, size: Size) -> None:
         glow = float(rng.choice([0.0, 0.3]))
         s.add(BOX, board, (0.12, 0.4, 0.95 * width), sign, layer=s.b.sign(), texels_per_m=90.0, emission=glow)
         if rng.random() < 0.3:
-            s.add(TAPERED, (-0.7 * side, 2.4, ahead + width), (0.7, 0.15, 0.9 * width), materials.cloth(rng), taper=(0.5, 0.0, 0.0))
+            s.add(
+                TAPERED,
+                (-0.7 * side, 2.4, ahead + width),
+                (0.7, 0.15, 0.9 * width),
+                materials.cloth(rng),
+                taper=(0.5, 0.0, 0.0),
+            )
         ahead += 2 * width
 
 
@@ -120,7 +130,13 @@ def _silo(s: Stand, side: int, size: Size) -> None:
     for ahead in (-0.5 * half, 0.5 * half):
         up = 0.5 * height * float(rng.uniform(0.7, 1.2))
         s.add(TUBE, (side * radius, up - 1, ahead), (radius, up + 1, radius), wall)
-        s.add(TUBE, (side * radius, 2 * up + 0.4 * radius, ahead), (radius, 0.4 * radius, radius), wall, taper=(0.9, 0.0, 0.0))
+        s.add(
+            TUBE,
+            (side * radius, 2 * up + 0.4 * radius, ahead),
+            (radius, 0.4 * radius, radius),
+            wall,
+            taper=(0.9, 0.0, 0.0),
+        )
 
 
 def _arcade(s: Stand, side: int, size: Size) -> None:
@@ -149,4 +165,11 @@ def skyline(s: Stand) -> None:
     rng = s.b.rng
     height, wide = float(rng.uniform(15, 70)), float(rng.uniform(6, 20))
     wall = materials.facade(rng)
-    s.add(BOX, (0.0, 0.5 * height - 10, 0.0), (wide, 0.5 * height + 10, wide), wall, yaw=float(rng.uniform(0, 1)) + 1e-6, **_panes(rng))
+    s.add(
+        BOX,
+        (0.0, 0.5 * height - 10, 0.0),
+        (wide, 0.5 * height + 10, wide),
+        wall,
+        yaw=float(rng.uniform(0, 1)) + 1e-6,
+        **_panes(rng),
+    )

@@ -18,7 +18,7 @@ BOX, ELLIPSOID, CYLINDER, TAPERED, TUBE, LEAVES, HEDGE = range(7)
 """TAPERED: a box whose top is shorter or narrower than its bottom. TUBE: a cylinder with ends, or a cone; LEAVES and
 HEDGE: clumps of leaves that fill an ellipsoid or a box, see `foliage`."""
 GROUND_ZONES = 8
-"""Asphalt, marking, pavement, verge, field, yellow marking, kerb, patched asphalt: the last instances of every scene."""
+"""Asphalt, marking, pavement, verge, field, yellow marking, kerb, patch: the last instances of every scene."""
 PANE = (0.56, 0.64)
 Triple = tuple[float, float, float]
 

@@ -57,7 +57,9 @@ def lamp(rgb: tuple[float, float, float]) -> Material:
 def skin(rng: np.random.Generator) -> Material:
     """Of a face or hands; the near infrared knows no complexion."""
     tone = float(rng.uniform(0.25, 1.0))
-    return Material((0.5 * tone, 0.36 * tone, 0.3 * tone), 0.55, 0.98, 0.5, float(rng.uniform(6, 14)), (0.05, 0.05, 0.4))
+    return Material(
+        (0.5 * tone, 0.36 * tone, 0.3 * tone), 0.55, 0.98, 0.5, float(rng.uniform(6, 14)), (0.05, 0.05, 0.4)
+    )
 
 
 def _tint(rng: np.random.Generator, low: float, high: float, saturation: float) -> tuple[float, float, float]:

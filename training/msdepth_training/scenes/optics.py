@@ -1,4 +1,4 @@
-"""What lenses, windshields and camera firmware add to an image: falling light, veils, halos, tone curves, sharpening."""
+"""What lenses, windshields and firmware add to an image: falling light, veils, halos, tone curves, sharpening."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things stand: on the ground, along a road that bends and climbs, as assemblies of parts with axes of their own."""
+"""Where things stand: on the ground, along a road that bends and climbs, as assemblies of parts."""
 
 from __future__ import annotations
 

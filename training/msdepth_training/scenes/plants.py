@@ -144,7 +144,11 @@ def bush(s: Stand) -> None:
     rng, size, green = s.b.rng, float(s.b.rng.uniform(0.3, 1.3)), leaf(s.b.rng)
     for _ in range(int(rng.integers(1, 4))):
         x, z = (float(v) for v in rng.normal(0, 0.6 * size, 2))
-        half = (size * float(rng.uniform(0.7, 1.5)), size * float(rng.uniform(0.6, 1.0)), size * float(rng.uniform(0.7, 1.5)))
+        half = (
+            size * float(rng.uniform(0.7, 1.5)),
+            size * float(rng.uniform(0.6, 1.0)),
+            size * float(rng.uniform(0.7, 1.5)),
+        )
         clump(s, (x, 0.6 * half[1], z), half, green, cutout=float(rng.uniform(-0.2, 0.2)))
 
 

@@ -81,10 +81,8 @@ def to_world(solid: Solid, v: Vector) -> Vector:
     return c * x + s * z, y, c * z - s * x
 
 
-def slab(
-    origin: tuple[Tensor, ...], direction: tuple[Tensor, ...], half: tuple[Number, ...]
-) -> tuple[Tensor, Tensor]:
-    """Where rays enter and leave a box around 0 with these half extents along some axes; a miss leaves before it enters."""
+def slab(origin: tuple[Tensor, ...], direction: tuple[Tensor, ...], half: tuple[Number, ...]) -> tuple[Tensor, Tensor]:
+    """Where rays enter and leave a box around 0 with half extents along some axes; a miss leaves before it enters."""
     near: Tensor | None = None
     far: Tensor | None = None
     for o, d, h in zip(origin, direction, half, strict=True):

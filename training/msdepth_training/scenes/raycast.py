@@ -1,5 +1,7 @@
-"""Which thing each pixel sees and how far away: exact ray casting, one thing at a time within its screen rectangle, or
-all small things together as pairs of a ray and a thing."""
+"""Which thing each pixel sees and how far away, by exact ray casting.
+
+One thing at a time within its screen rectangle, or all small things together as pairs of a ray and a thing.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def screen_rectangles(corners: Tensor, k: Tensor | None, height: int, width: int
         corners = torch.cat((corners, crossings), dim=1)
         front = torch.cat((front, (near[..., 2] > NEAR_M) != (far[..., 2] > NEAR_M)), dim=1)
         z = corners[..., 2].clamp(min=1e-3)
-        corners = torch.stack((k[0, 0] * corners[..., 0] / z + k[0, 2], k[1, 1] * corners[..., 1] / z + k[1, 2]), dim=-1)
+        corners = torch.stack(
+            (k[0, 0] * corners[..., 0] / z + k[0, 2], k[1, 1] * corners[..., 1] / z + k[1, 2]), dim=-1
+        )
     low = torch.where(front[..., None], corners[..., :2], torch.inf).amin(dim=1).floor()
     high = torch.where(front[..., None], corners[..., :2], -torch.inf).amax(dim=1).ceil() + 1
     left, top = low[:, 0].clamp(0, width), low[:, 1].clamp(0, height)

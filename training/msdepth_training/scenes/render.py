@@ -70,7 +70,7 @@ def _shadow_map(scene: Scene, leaves: Leaves, ego: Tensor, time_s: float) -> tup
     nothing = raycast.nothing(device, torch.Size((SHADOW_SIZE, SHADOW_SIZE)))
     hits = raycast.cast(
         scene.instances, *rays, rectangles, leaves._replace(steps=SHADOW_STEPS), nothing,
-        time_s=time_s, together=scene.style.rich,
+        time_s=time_s, together=scene.style.together,
     )  # fmt: skip
     frame = torch.cat((axes, torch.stack((a[0], b[0], start))[:, None]), dim=1)
     return hits.distance, frame
@@ -207,7 +207,7 @@ def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[Surface, Tensor]
     ground = Hits(*terrain.cast(m.scene.terrain, m.scene.road_half_width_m, origin, direction, rays.shape[1:]))
     hits = raycast.cast(
         m.scene.instances, origin, direction, rectangles, m.leaves, ground,
-        time_s=m.time_s, together=m.scene.style.rich,
+        time_s=m.time_s, together=m.scene.style.together,
     )  # fmt: skip
     s = surface(
         m.scene, hits, origin, direction, m.textures, time_s=m.time_s, pixel_rad=1.0 / float(k[0, 0])

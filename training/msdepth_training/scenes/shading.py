@@ -97,7 +97,7 @@ def _mirrored(scene: Scene, s: Surface, sky: Tensor) -> Tensor:
     cosine = -_dot(s.normal, s.view)
     up = -(s.view[1] + 2.0 * cosine * s.normal[1])
     # below the horizon a road, around it dark trees and houses, above it the sky
-    around = 0.06 + (0.75 * c.sky_gain - 0.06) * torch.sigmoid(9.0 * (up - 0.25))
+    around = 0.06 + (0.75 * c.sky_gain - 0.06) * torch.sigmoid(12.0 * (up - 0.1))
     fresnel = 0.05 + 0.9 * (1.0 - cosine.clamp(0.0, 1.0)) ** 5
     return _gloss(scene, s) * fresnel * around * c.daylight
 
@@ -194,13 +194,14 @@ def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_
     cold_up = -c.sky_cooling_k * _sees_sky(scene, s)
     emissivity = torch.where(s.glass, torch.full_like(temperature, 0.88), t.emissivity[s.instance])
     apparent = emissivity * temperature + (1.0 - emissivity) * cold_up
-    sky = (
-        -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6
-        + 6.0 * (1.0 - c.clouds) * _clouds(textures, s, time_s) * c.clouds
-    )
-    if scene.style.rich:  # clouds are warmer than the sky between them
-        sky = sky * (1.0 - 0.5 * c.cloud_relief * _clouds(textures, s, time_s)).clamp(min=0.1)
     sigma = c.extinction_per_m * c.thermal_extinction_share
-    sky = torch.where(s.sky, sky, apparent)
+    sky = torch.where(s.sky, _thermal_sky(scene, s, textures, time_s), apparent)
     mixed = torch.where(s.sky, sky * math.exp(-sigma * 1500.0), _fogged(apparent, s, sigma, 0.0))
     return (c.air_k + mixed)[None]
+
+
+def _thermal_sky(scene: Scene, s: Surface, textures: Tensor, time_s: float) -> Tensor:
+    """[h, w] K above the air's temperature in every direction: coldest at the zenith, warmer where clouds are."""
+    c, clouds = scene.conditions, _clouds(textures, s, time_s)
+    sky = -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6 + 6.0 * (1.0 - c.clouds) * clouds * c.clouds
+    return sky * (1.0 - 0.5 * c.cloud_relief * clouds).clamp(min=0.1) if scene.style.rich else sky

@@ -1,4 +1,4 @@
-"""Streets with everything in them: bends and slopes, buildings, plants, vehicles, people and what stands by the road."""
+"""Streets with everything in them: bends, slopes, buildings, plants, vehicles, people, what stands by the road."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def draw_paint(rng: np.random.Generator, lanes: int) -> Paint:
     """Lines as in many countries, or nearly none."""
     yellow = rng.random() < 0.4
     return Paint(
-        dash_m=float(rng.uniform(1.5, 5.0)), period_m=float(rng.uniform(5.5, 13.0)), line_m=float(rng.uniform(0.1, 0.2)),
+        dash_m=float(rng.uniform(1.5, 5.0)), period_m=float(rng.uniform(5.5, 13.0)),
+        line_m=float(rng.uniform(0.1, 0.2)),
         edge=int(rng.choice([zones.MARKING, zones.ASPHALT, zones.YELLOW])),
         centre=(zones.YELLOW if yellow else zones.MARKING) if lanes % 2 == 0 and rng.random() < 0.6 else zones.ASPHALT,
         zebra_m=float(rng.uniform(8, 60)) if rng.random() < 0.35 else -100.0,
@@ -68,7 +69,9 @@ def _buildings(b: Builder, road: Road, side: int, z: float, end: float, *, near:
     rng, dense = b.rng, near < 4
     while z < end:
         half, setback = float(rng.uniform(4, 14)), near + float(rng.uniform(0, 1.5 if dense else 7))
-        stand = road.stand(b, side * (road.half_m + road.pavement_m + setback), z + half, turned=float(rng.normal(0, 0.02)))
+        stand = road.stand(
+            b, side * (road.half_m + road.pavement_m + setback), z + half, turned=float(rng.normal(0, 0.02))
+        )
         houses.house_kind(rng, test=test)(stand, side, (float(rng.uniform(7, 16)), log_uniform(rng, 3.5, 24), half))
         z += 2 * half + float(rng.choice([0.0, rng.uniform(1, 8)]) if dense else rng.uniform(4, 18))
 
@@ -79,7 +82,9 @@ def _row(b: Builder, road: Road, side: int, z: float, end: float, *, aside: floa
     first = z + float(rng.uniform(0, gap))
     for at in np.arange(first, end, gap):
         if rng.random() < 0.9:
-            kind(road.stand(b, side * (road.half_m + aside + float(rng.normal(0, 0.2))), float(at + rng.normal(0, 0.4))))
+            kind(
+                road.stand(b, side * (road.half_m + aside + float(rng.normal(0, 0.2))), float(at + rng.normal(0, 0.4)))
+            )
     if rng.random() < 0.6:
         green, size = plants.leaf(rng), (float(rng.uniform(0.2, 0.7)), float(rng.uniform(0.3, 1.5)))
         for at in np.arange(z, end, 10.0):
@@ -88,26 +93,31 @@ def _row(b: Builder, road: Road, side: int, z: float, end: float, *, aside: floa
                 plants.hedge(where, green, size, float(rng.uniform(5, 9.5)))
 
 
-def _thicket(b: Builder, road: Road, side: int, z: float, end: float, *, test: bool) -> None:
+def _thicket(b: Builder, road: Road, side: int, z: float, end: float, *, aside: float, test: bool) -> None:
     """Trees and bushes at random, the edge of a wood behind them."""
     rng, green = b.rng, plants.leaf(b.rng)
     for _ in range(int((end - z) * rng.uniform(0.1, 0.3))):
-        stand = road.stand(b, side * (road.half_m + 2 + abs(float(rng.normal(0, 6)))), float(rng.uniform(z, end)))
+        stand = road.stand(b, side * (road.half_m + aside + abs(float(rng.normal(0, 6)))), float(rng.uniform(z, end)))
         plants.bush(stand) if rng.random() < 0.5 else plants.tree_kind(rng, test=test)(stand)
     for at in np.arange(z, end, 14.0):
-        plants.wood(road.stand(b, side * (road.half_m + float(rng.uniform(12, 22))), float(at)), green, float(rng.uniform(3, 6)), 14.0)
+        plants.wood(
+            road.stand(b, side * (road.half_m + aside + float(rng.uniform(9, 20))), float(at)),
+            green,
+            float(rng.uniform(3, 6)),
+            14.0,
+        )
 
 
 def _stretch(b: Builder, road: Road, side: int, z: float, end: float, *, test: bool) -> None:
     """What lines the road on one side from z to end."""
     rng, kind = b.rng, KINDS[int(b.rng.integers(len(KINDS)))]
-    pavement = road.pavement_m
+    pavement, apart = road.pavement_m, float(rng.choice([0.0, rng.uniform(2, 25)]))
     if kind == "city":
         _buildings(b, road, side, z, end, near=float(rng.uniform(0.3, 3)), test=test)
         if rng.random() < 0.6:
             _row(b, road, side, z, end, aside=0.9, test=test)
     elif kind == "suburb":
-        _buildings(b, road, side, z, end, near=float(rng.uniform(4, 9)), test=test)
+        _buildings(b, road, side, z, end, near=apart + float(rng.uniform(4, 9)), test=test)
         _row(b, road, side, z, end, aside=pavement + 1.5, test=test)
     elif kind == "avenue":
         _row(b, road, side, z, end, aside=float(rng.uniform(1.5, 3.5)), test=test)
@@ -115,15 +125,18 @@ def _stretch(b: Builder, road: Road, side: int, z: float, end: float, *, test: b
             _row(b, road, side, z, end, aside=pavement + float(rng.uniform(5, 9)), test=test)
         behind = rng.random()
         if behind < 0.3:
-            _thicket(b, road, side, z, end, test=test)
+            _thicket(b, road, side, z, end, aside=2 + apart, test=test)
         elif behind < 0.6:
-            _buildings(b, road, side, z, end, near=float(rng.uniform(8, 25)), test=test)
+            _buildings(b, road, side, z, end, near=apart + float(rng.uniform(8, 20)), test=test)
     elif kind == "wood":
-        _thicket(b, road, side, z, end, test=test)
+        _thicket(b, road, side, z, end, aside=2 + apart, test=test)
     if kind in ("avenue", "wood", "open") and rng.random() < 0.5:
         _banks(b, road, side, z, end)
     if rng.random() < 0.35:
-        style, material = int(rng.integers(3)), furniture.steel(rng) if rng.random() < 0.7 else vary(rng, materials.PAVEMENT)
+        style, material = (
+            int(rng.integers(3)),
+            furniture.steel(rng) if rng.random() < 0.7 else vary(rng, materials.PAVEMENT),
+        )
         for at in np.arange(z, min(end, 70.0), 8.0):
             furniture.rail(road.stand(b, side * (road.half_m + 0.5), float(at)), 8.2, style, material)
 
@@ -135,7 +148,12 @@ def _banks(b: Builder, road: Road, side: int, z: float, end: float) -> None:
         stand = road.stand(b, side * (road.half_m + road.pavement_m + 1.5), float(at + 8))
         plants.bank(stand, material, side=side, height=height, wide=wide, length=17.5)
         for _ in range(int(rng.integers(0, 4))):
-            plants.bush(dataclasses.replace(road.stand(b, side * (road.half_m + road.pavement_m + 1.5 + wide), float(at + rng.uniform(0, 16))), y=stand.y - 0.8 * height))
+            plants.bush(
+                dataclasses.replace(
+                    road.stand(b, side * (road.half_m + road.pavement_m + 1.5 + wide), float(at + rng.uniform(0, 16))),
+                    y=stand.y - 0.8 * height,
+                )
+            )
 
 
 def roadside(b: Builder, road: Road, *, test: bool) -> None:
@@ -188,7 +206,10 @@ def traffic(b: Builder, road: Road, ego_across: float, ego_speed: float, *, two_
                 z += float(rng.uniform(6.5, 14))
     for lane in range(road.lanes):
         across = (lane - 0.5 * (road.lanes - 1)) * road.lane_m
-        oncoming, own = two_way and across * ego_across < 0 or two_way and across < 0 < ego_across, abs(across - ego_across) < 1.5
+        oncoming, own = (
+            two_way and across * ego_across < 0 or two_way and across < 0 < ego_across,
+            abs(across - ego_across) < 1.5,
+        )
         z = log_uniform(rng, 9 if own else 4, 60)
         speed = ego_speed * float(rng.uniform(0.7, 1.3)) if own else float(rng.uniform(0, 15))
         while z < road.length_m and rng.random() < 0.62:
@@ -224,4 +245,3 @@ def look(rng: np.random.Generator, conditions: Conditions) -> Conditions:
         cloud_relief=float(rng.uniform(0.3, 2.0)),
         sky_gain=float(np.exp(rng.uniform(-0.2, 1.5))),
     )
-

@@ -23,6 +23,8 @@ class SceneStyle:
     """Deviation of the vehicle's pitch; its roll has half of that."""
     mount_m: tuple[float, float] = (-0.3, 0.5)
     """Range of the RGB camera's height above ground, less 1.5 m."""
+    together: bool = False
+    """Small things are cast together, which is faster where there are many."""
     optics: bool = False
     """Tone curves, vignetting, veil, bloom, sharpening and motion blur of `optics.py`, and a drifting fixed pattern."""
 
@@ -30,7 +32,14 @@ class SceneStyle:
 STREET = SceneStyle("street", version=1)
 """Boxes, ellipsoids and cylinders on a plane: what models/tiny.onnx 0.2.0 was trained on and is measured on."""
 RICH = SceneStyle(
-    "rich", version=1, rich=True, focal_spread=0.25, tilt_spread_rad=0.05, mount_m=(-0.5, 0.8), optics=True
+    "rich",
+    version=1,
+    rich=True,
+    together=True,
+    focal_spread=0.25,
+    tilt_spread_rad=0.05,
+    mount_m=(-0.5, 0.8),
+    optics=True,
 )
 """What a model needs to carry over to real images."""
 STYLES: dict[str, SceneStyle] = {style.name: style for style in (STREET, RICH)}

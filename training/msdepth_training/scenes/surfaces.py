@@ -104,11 +104,15 @@ def _faces(scene: Scene, instance: Tensor, point: Vector, time_s: float) -> _Fac
 
 
 def _taper(thing: Solid, tapered: Tensor, ratio: list[Tensor]) -> tuple[list[Tensor], tuple[Tensor, Tensor]]:
-    """Positions over a tapered box's extent at their height, and how far its sides and its ends lean, as the normal's y."""
+    """Positions over a tapered box's extent at their height; how far its sides and ends lean, as the normal's y."""
     (aside, ahead, behind), half = thing.taper, thing.half_m
     lengthwise = torch.where(ratio[2] > 0, ahead, behind)
     up = torch.where(tapered, 0.5 - 0.5 * ratio[1], 0.0)
-    narrowed = [ratio[0] / (1.0 - aside * up).clamp(min=0.02), ratio[1], ratio[2] / (1.0 - lengthwise * up).clamp(min=0.02)]
+    narrowed = [
+        ratio[0] / (1.0 - aside * up).clamp(min=0.02),
+        ratio[1],
+        ratio[2] / (1.0 - lengthwise * up).clamp(min=0.02),
+    ]
     lean = [torch.where(tapered, -0.5 * t * h / half[1], 0.0) for t, h in ((aside, half[0]), (lengthwise, half[2]))]
     return narrowed, (lean[0], lean[1])
 
@@ -170,11 +174,10 @@ def surface(
     footprint = distance * pixel_rad / facing.clamp(min=0.15)
     texture = _texture(scene, instance, textures, u, v, footprint)
     window, lit = _windows(scene, instance, u, v, faces.side)
-    view = tuple(d / length for d in direction)
     open_share = None if faces.open_share is None else torch.where(ground, 1.0, faces.open_share)
     return Surface(
-        sky, distance, torch.where(sky, torch.inf, hits.distance), point, normal, view, instance,
-        texture, window & ~sky, window & ~sky & lit, open_share,
+        sky, distance, torch.where(sky, torch.inf, hits.distance), point, normal, tuple(d / length for d in direction),
+        instance, texture, window & ~sky, window & ~sky & lit, open_share,
     )  # fmt: skip
 
 

@@ -48,7 +48,7 @@ class Terrain:
         return gx * x + gz * z + 0.5 * (bx * x * x + bz * z * z)
 
     def road_x(self, z: float) -> float:
-        """x of the road's middle."""
+        """X of the road's middle."""
         a, b = ((v - self.turn_at_m) / self.turn_length_m for v in (z, 0.0))
         return 0.5 * self.turn * self.turn_length_m * (_log_cosh(a) - _log_cosh(b) + a - b)
 

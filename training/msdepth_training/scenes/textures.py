@@ -134,7 +134,11 @@ def _rich() -> list[NDArray[np.float64]]:
     ]  # fmt: skip
     test = [_edges(rng, 120, manhattan=True), np.sin(3.0 * _octaves(rng, 2.0)), _panels(rng, 9, 9)]
     signs = [_writing(rng, rows) for rows in (2, 3, 4, 6, 8, 12)]
-    pictures = [np.sign(_octaves(rng, 1.8)) + np.sign(_octaves(rng, 1.4)), _writing(rng, 5), np.sign(_cells(rng, 12) - 25)]
+    pictures = [
+        np.sign(_octaves(rng, 1.8)) + np.sign(_octaves(rng, 1.4)),
+        _writing(rng, 5),
+        np.sign(_cells(rng, 12) - 25),
+    ]
     return [*train, *test, *signs, *pictures]
 
 

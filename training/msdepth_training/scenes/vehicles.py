@@ -39,8 +39,8 @@ CARS = {
     "pickup": Body((5.0, 5.6), (1.85, 2.0), (1.75, 1.9), (1.0, 1.15), (0.38, 0.73), (0.6, 0.1), 0.4),
     "minibus": Body((4.6, 5.2), (1.7, 1.85), (1.95, 2.2), (1.0, 1.1), (0.0, 0.985), (0.35, 0.05), 0.31),
 }
-TRAIN_KINDS = ("sedan", "hatchback", "suv", "suv", "van", "truck", "cyclist", "bus")
-TEST_KINDS = ("estate", "pickup", "minibus", "tanker", "scooter")
+TRAIN_KINDS = ("sedan", "sedan", "hatchback", "hatchback", "suv", "suv", "suv", "van", "truck", "cyclist", "bus")
+TEST_KINDS = ("estate", "estate", "pickup", "pickup", "minibus", "tanker", "scooter")
 """Only in test scenes."""
 
 
@@ -126,9 +126,7 @@ def _cabin(
         z = middle + (i - 0.5 * (panes - 1)) * half - 0.02 * half
         lean = [0.9 * t * panes if i == end else 0.0 for t, end in ((taper[1], panes - 1), (taper[2], 0))]
         lean = [min(v, 0.95) for v in lean]
-        s.add(
-            TAPERED, (0.0, up, z), (w + 0.012, pane, half / panes - 0.07), glass, taper=(taper[0], *lean), gloss=0.9
-        )
+        s.add(TAPERED, (0.0, up, z), (w + 0.012, pane, half / panes - 0.07), glass, taper=(taper[0], *lean), gloss=0.9)
 
 
 def _ends(b: Builder, s: Stand, body: tuple[float, float, float, float], *, running: bool) -> None:
@@ -191,7 +189,11 @@ def _two_wheeler(b: Builder, s: Stand, *, scooter: bool) -> None:
         across = {"yaw": 0.5 * math.pi, "tilt": 0.5 * math.pi}
         s.add(TUBE, (0.0, radius, ahead), (radius, 0.03 + 0.03 * scooter, radius), materials.RUBBER, **across)
     paint = _paint(rng)
-    for start, end in (((0, radius, -0.5), (0, 0.85, -0.2)), ((0, 0.85, -0.2), (0, 0.9, 0.4)), ((0, radius, 0.5), (0, 1.05, 0.38))):
+    for start, end in (
+        ((0, radius, -0.5), (0, 0.85, -0.2)),
+        ((0, 0.85, -0.2), (0, 0.9, 0.4)),
+        ((0, radius, 0.5), (0, 1.05, 0.38)),
+    ):
         s.limb(start, end, (0.03, 0.03), paint)
     if scooter:
         s.add(TAPERED, (0.0, 0.5, -0.15), (0.18, 0.25, 0.5), paint, taper=(0.3, 0.3, 0.1), gloss=0.8)

@@ -18,9 +18,9 @@ from msdepth_training.scenes import ego, materials, raycast, streets, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
+from msdepth_training.scenes.placing import Road
 from msdepth_training.scenes.style import STREET, SceneStyle, scene_style
 from msdepth_training.scenes.terrain import Terrain
-from msdepth_training.scenes.placing import Road
 from msdepth_training.scenes.textures import (
     RICH_TEST_LAYERS,
     RICH_TRAIN_LAYERS,
@@ -112,7 +112,7 @@ def _ground(b: Builder) -> None:
     for zone in (materials.ASPHALT, materials.MARKING, materials.PAVEMENT, verge, materials.GRASS):
         b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vary(b.rng, zone))
     for zone in (materials.MARKING, materials.PAVEMENT, materials.ASPHALT):  # no such zones here
-        b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), zone, layer=0, texels_per_m=20.0)
+        b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), zone, layer=b.layers[0], texels_per_m=20.0)
 
 
 def _lamps(rng: np.random.Generator, aside_m: float, length_m: float) -> Tensor:

@@ -50,8 +50,10 @@ def ground_zone(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
     aside = across.abs() - scene.road_half_width_m
     pavement = aside < scene.pavement_m
     zone = torch.where(
-        aside < 0, ASPHALT, torch.where(pavement, PAVEMENT, torch.where(aside < scene.pavement_m + paint.verge_m, VERGE, FIELD))
-    )  # fmt: skip
+        aside < 0,
+        ASPHALT,
+        torch.where(pavement, PAVEMENT, torch.where(aside < scene.pavement_m + paint.verge_m, VERGE, FIELD)),
+    )
     lanes = across / lane_m
     offset = 0.0 if round(2 * scene.road_half_width_m / lane_m) % 2 == 0 else 0.5
     line = ((lanes + offset) - torch.round(lanes + offset)).abs() * lane_m < 0.5 * paint.line_m

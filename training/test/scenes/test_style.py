@@ -11,7 +11,9 @@ from msdepth_training.scenes.style import STYLES, scene_style
 
 FRAMES = ((4, "train", "day"), (5, "train", "night"), (2_000_002, "test", "rain"))
 PINNED = Path(__file__).with_name("street1.npz")
-"""Written by the renderer of models/tiny.onnx 0.2.0 (commit 934cec0), before there was another style; every other row and column."""
+"""Written by the renderer of models/tiny.onnx 0.2.0 (commit 934cec0), before there was another style.
+
+Every other row and column."""
 
 
 @pytest.mark.parametrize(("seed", "split", "condition"), FRAMES)

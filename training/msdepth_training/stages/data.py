@@ -33,7 +33,6 @@ class StageData(pl.LightningDataModule):
     def train_dataloader(self) -> BatchStream:
         """All batches that are left."""
         trainer = self.trainer
-        assert trainer is not None  # noqa: S101  for type checkers: Lightning attaches it before it asks
         return BatchStream(
             source=self.source,
             config=self.config,

@@ -11,7 +11,6 @@ from typing import Any
 import pytorch_lightning as pl
 
 from msdepth_training.augment import Batch
-from msdepth_training.stages.module import StageModule
 from msdepth_training.stages.runs import CHECKPOINT, Progress, Run, commit, device_name, save_weights
 from msdepth_training.stages.schedule import total_steps
 
@@ -52,7 +51,6 @@ class Keeper(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Counts time, writes the checkpoint when one is due, and stops when time is over."""
-        assert isinstance(module, StageModule)  # noqa: S101  for type checkers
         now = time.monotonic()
         self.seconds, self._clock = self.seconds + now - self._clock, now
         over = now > self.stop_at
@@ -67,7 +65,6 @@ class Keeper(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Writes the weights."""
-        assert isinstance(module, StageModule)  # noqa: S101  for type checkers
         if trainer.is_global_zero:
             progress = Progress(
                 trainer.global_step, total_steps(module.phases), self.seconds, self.history, module.curve

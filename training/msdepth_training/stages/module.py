@@ -36,7 +36,7 @@ class StageModule(pl.LightningModule):
         super().__init__()
         self.config, self.phases = config, phases
         # channels last: a sixth faster on the CPU, and what tensor cores want
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.curve: list[dict[str, float]] = []
         """Step and mean of each term of the loss since the entry before."""

@@ -20,7 +20,8 @@ MIN_Z_M = 0.05
 def full_precision(like: Tensor) -> contextlib.AbstractContextManager[object]:
     """Switches autocast off: a product of matrices in bfloat16 would move pixels by several columns."""
     kind = like.device.type
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else contextlib.nullcontext()
+    active = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if active else contextlib.nullcontext()
 
 
 def scale_intrinsics(k: Tensor, scale_x: float, scale_y: float) -> Tensor:

@@ -237,6 +237,9 @@ def test_no_spectrum_is_the_judge(small, walls, anchor):
     features = rows(2, 3, 6, 8)
     gated = gate(features, torch.ones(2, 3, 6), torch.tensor([anchor, anchor]))
     assert (gated.weights[:, anchor] == 1.0).all()
+    other, half = (anchor + 1) % 3, features[..., :4]
+    agreement = torch.cosine_similarity(half[:, anchor], half[:, other], dim=-1).clamp(min=0.0)
+    torch.testing.assert_close(gated.weights[:, other], agreement)
     batch = walls(2, board=False)
     factor = torch.full((3,), 1.3)
     factor[anchor] = 1.0

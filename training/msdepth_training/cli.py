@@ -90,7 +90,7 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
         "evaluate", parents=[_data_options()], help="measure runs; write the table of results as JSON, Markdown, PNG"
     )
     part.add_argument("runs", nargs="*", type=Path, default=[RUNS], help="folders with runs in them")
-    part.add_argument("--out", type=Path, default=Path("out/results"), help="docs, for the page of this project")
+    part.add_argument("--out", type=Path, default=Path("out/table"), help="docs, for the page of this project")
     part.add_argument("--test-sequences", type=int, default=120, help="two frames of each are scored")
     part.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
     part.add_argument("--real-frame", type=Path, help="folder with a real stereo frame to score the export on")

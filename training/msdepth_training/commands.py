@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities import rank_zero_only
 
 from msdepth_training.card import export_run, make_card, write_card
 from msdepth_training.config import PlanConfig, TrainConfig, find_config, load_config, read_yaml
@@ -60,7 +61,8 @@ def _train(arguments: argparse.Namespace, config: TrainConfig, stage: str, begin
     )  # fmt: skip
     state = "complete" if progress.finished else "stopped at the time limit; the same command goes on from here"
     done = f"{progress.steps} of {progress.total_steps} steps, {progress.seconds / 60:.1f} min of training"
-    print(f"{folder}: {done}, {state}")
+    if rank_zero_only.rank == 0:
+        print(f"{folder}: {done}, {state}")
 
 
 def align(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.augment import VIEW_SHARES
 from msdepth_training.errors import TrainingError
 from msdepth_training.networks import NetworkConfig
+from msdepth_training.scenes.style import scene_style
 
 CONFIGS = Path(__file__).parent / "configs"
 """Folder of the configurations that ship."""
@@ -117,6 +118,9 @@ class TrainConfig:
     """Steps between checkpoints."""
     validation_sequences: int = 60
     """Held-out scenes that confidence is calibrated on."""
+
+    def __post_init__(self) -> None:
+        scene_style(self.scenes)  # an unknown one raises, and names those that there are
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,8 @@ def make_jobs(plan: PlanConfig) -> list[Job]:
     return jobs
 
 
-def _finished(job: Job, runs: Path) -> bool:
-    progress = read_progress(job.folder(runs))
+def _finished(folder: Path) -> bool:
+    progress = read_progress(folder)
     return progress is not None and progress.finished
 
 
@@ -88,14 +88,9 @@ def ready(jobs: Iterable[Job], runs: Path, busy: Iterable[Path]) -> list[Job]:
         job
         for job in jobs
         if job.folder(runs) not in taken
-        and not _finished(job, runs)
-        and (not job.needs or _is_there(runs / str(job.config.seed) / job.needs))
+        and not _finished(job.folder(runs))
+        and (not job.needs or _finished(runs / str(job.config.seed) / job.needs))
     ]
-
-
-def _is_there(folder: Path) -> bool:
-    progress = read_progress(folder)
-    return progress is not None and progress.finished
 
 
 def run_plan(

@@ -37,6 +37,8 @@ class Keeper(pl.Callback):
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
         self._clock = 0.0
+        self.progress = Progress()
+        """When training has ended."""
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """A new entry of the history."""
@@ -57,7 +59,7 @@ class Keeper(pl.Callback):
         if math.isfinite(self.stop_at) and trainer.world_size > 1:  # all stop after the same step
             over = trainer.strategy.reduce_boolean_decision(over, all=False)
         done = trainer.global_step
-        # never after the last batch's end: Lightning would take a stopped epoch for a complete one
+        # here and not at the end of training: by then Lightning takes a stopped epoch for a complete one
         if over or done % module.config.checkpoint_every == 0 or done == total_steps(module.phases):
             trainer.save_checkpoint(self.folder / CHECKPOINT)
         if over:
@@ -65,11 +67,11 @@ class Keeper(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Writes the weights."""
+        self.progress = Progress(
+            trainer.global_step, total_steps(module.phases), self.seconds, self.history, module.curve
+        )
         if trainer.is_global_zero:
-            progress = Progress(
-                trainer.global_step, total_steps(module.phases), self.seconds, self.history, module.curve
-            )
-            save_weights(Run(self.folder, module.stage, module.config, module.average, progress), half=self.half)
+            save_weights(Run(self.folder, module.stage, module.config, module.average, self.progress), half=self.half)
 
     def state_dict(self) -> dict[str, Any]:
         """Goes into the checkpoint."""

@@ -63,7 +63,7 @@ class StageModule(pl.LightningModule):
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
         terms = self.terms(batch, generator)
         for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), device=value.device)) + value.detach()
+            self._sums[name] = self._sums[name] + value.detach() if name in self._sums else value.detach()
         self._summed += 1
         if (self.global_step + 1) % LOG_EVERY == 0:
             means = {name: value / self._summed for name, value in self._sums.items()}
@@ -95,8 +95,10 @@ class StageModule(pl.LightningModule):
         decay = min(self.config.ema_decay, (1 + done) / (10 + done))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1.0 - decay)
-            for mean, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(new)
+            pairs = list(zip(self.average.buffers(), self.network.buffers(), strict=True))
+            for kind in {mean.dtype for mean, _ in pairs}:  # a GPU copies all of one type at once
+                mine = [pair for pair in pairs if pair[0].dtype == kind]
+                torch._foreach_copy_([mean for mean, _ in mine], [new for _, new in mine])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What this is of, and the curve, go along."""

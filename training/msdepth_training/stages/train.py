@@ -31,6 +31,7 @@ from msdepth_training.stages.runs import (
     read_progress,
     relevant,
 )
+from msdepth_training.stages.schedule import total_steps
 from msdepth_training.stages.sources import Source
 
 
@@ -51,8 +52,8 @@ class Machine:
     """Batches made ahead, each in a thread."""
     progress_bar: bool = True
 
-    def trainer(self, folder: Path, keeper: Keeper, config: TrainConfig) -> pl.Trainer:
-        """Lightning's trainer with a progress bar, TensorBoard and the keeper; one epoch is a whole stage."""
+    def trainer(self, folder: Path, keeper: Keeper, config: TrainConfig, *, steps: int) -> pl.Trainer:
+        """Lightning's trainer with a progress bar, TensorBoard and the keeper."""
         several = self.devices not in ("1", "auto") or self.num_nodes > 1
         # views that are dropped leave parameters without a gradient
         strategy = "ddp_find_unused_parameters_true" if self.strategy in ("auto", "ddp") and several else self.strategy
@@ -62,7 +63,8 @@ class Machine:
             num_nodes=self.num_nodes,
             strategy=strategy,
             precision=self.precision,
-            max_epochs=1,
+            max_epochs=-1,
+            max_steps=steps,
             gradient_clip_val=config.gradient_clip,
             log_every_n_steps=LOG_EVERY,
             logger=TensorBoardLogger(folder, name="", version=""),
@@ -73,13 +75,16 @@ class Machine:
         )
 
 
-def make_module(config: TrainConfig, stage: str, begin_with: Run | None = None) -> StageModule:
+def make_module(
+    config: TrainConfig, stage: str, begin_with: Run | None = None, *, resumed: bool = False
+) -> StageModule:
     """A stage's network, as it is before the first step.
 
     Args:
         config: of the run.
         stage: align or fuse.
         begin_with: an aligned run: recipe paper is attached to it, msdepth starts with its encoder.
+        resumed: a checkpoint will replace all weights.
 
     Raises:
         TrainingError: what it is to begin with is missing or another network.
@@ -91,9 +96,9 @@ def make_module(config: TrainConfig, stage: str, begin_with: Run | None = None) 
         mine = network.base if isinstance(network, PaperFusion) else network.encoder
         theirs = begin_with.network if isinstance(network, PaperFusion) else begin_with.network.encoder
         mine.load_state_dict(theirs.state_dict())
-    elif isinstance(network, PaperFusion):
+    elif isinstance(network, PaperFusion) and not resumed:
         raise TrainingError("recipe paper fuses an aligned network; name its run folder with --from")
-    elif config.backbone_weights:
+    elif config.backbone_weights and not resumed:
         load_backbone_weights(network.encoder, Path(config.backbone_weights))
     kind = AlignModule if stage == "align" else PaperFuseModule if isinstance(network, PaperFusion) else FuseModule
     return kind(network, config, phases_of(config, stage))
@@ -147,20 +152,21 @@ def train_stage(
     """
     stop_at = time.monotonic() + 60.0 * minutes
     checkpoint = folder / CHECKPOINT
-    if checkpoint.exists():
+    resumed = checkpoint.exists()
+    if resumed:
         _check_checkpoint(checkpoint, config, stage, change_config=change_config)
     folder.mkdir(parents=True, exist_ok=True)
     before = read_progress(folder)
     if before is not None and before.finished and not change_config:
         return before
     quiet_lightning()
-    module = make_module(config, stage, begin_with)
+    module = make_module(config, stage, begin_with, resumed=resumed)
     origin = {"command": command, "begun_with": described(begin_with) if begin_with else ""}
     keeper = Keeper(folder, stop_at=stop_at, half=half, origin={key: text for key, text in origin.items() if text})
     data = StageData(source, config, phases_of(config, stage), ahead=machine.ahead)
-    trainer = machine.trainer(folder, keeper, config)
-    trainer.fit(module, datamodule=data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
-    return read_progress(folder) or Progress()
+    trainer = machine.trainer(folder, keeper, config, steps=total_steps(module.phases))
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
+    return keeper.progress
 
 
 def quiet_lightning() -> None:

@@ -1,4 +1,4 @@
-"""Bars: met exactly, missed just beyond, and unknown where something was not measured."""
+"""Bars: just met, missed just beyond, and unknown where something was not measured."""
 
 import pytest
 
@@ -11,20 +11,20 @@ SPECTRA = ("rgb", "nir", "thermal")
 
 
 def values():
-    """(row, condition) to entry: everything is met, and everything that can be is met exactly."""
+    """(row, condition) to entry: everything is just met."""
     table = {}
     for c in EVERY:
         singles = 1.0 if c != "night" else 1.25
         for s in SPECTRA:
             table[f"before_{s}", c] = {"abs_rel": 1.0}
             table[f"after_{s}", c] = {"abs_rel": singles, "parameters": 100}
-            table[f"specialist_{s}", c] = {"abs_rel": singles / 1.03, "parameters": 100}
+            table[f"specialist_{s}", c] = {"abs_rel": singles / 1.0299, "parameters": 100}
             table[f"fused_msdepth_only_{s}", c] = {"abs_rel": singles}
             table[f"fused_msdepth_without_{s}", c] = {"abs_rel": singles}
             table[f"fused_msdepth_in_{s}", c] = {"abs_rel": 0.75}
         ours = {"abs_rel": 0.75, "ece": 0.05, "fusion_parameters": 5, "fusion_ms": 2.0}
         table["fused_msdepth", c] = ours | {f"view_ece_{s}": 0.05 for s in SPECTRA}
-        paper = 0.75 if c != "all" else 0.75 / 0.9
+        paper = 0.75 if c != "all" else 0.75 / 0.8999
         table["fused_paper", c] = {"abs_rel": paper, "fusion_parameters": 5, "fusion_ms": 2.0}
         for f in FAULTS:
             table[f"fused_msdepth_fault_{f}", c] = {"ece": 0.05, "view_ece_broken": 0.05}
@@ -48,10 +48,10 @@ def missed(table, deployed=None):
     return [bar.what for bar in bars(table, deployed) if bar.met is False]
 
 
-def test_all_bars_are_met_exactly():
+def test_all_bars_are_just_met():
     found = bars(values())
     assert [bar.what for bar in found if not bar.met] == []
-    assert len(found) == 18
+    assert len(found) == 17
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,12 @@ def test_all_bars_are_met_exactly():
 )  # fmt: skip
 def test_a_value_just_beyond_its_bar_is_missed_alone(row, condition, name, value, what):
     table = values()
-    if name == "abs_rel" and row == "fused_msdepth_in_nir":
+    if row == "fused_msdepth_only_rgb":  # a pair with it must not be worse
+        for missing in ("nir", "thermal"):
+            table[f"fused_msdepth_without_{missing}", condition]["abs_rel"] = value
+    if row == "fused_msdepth_in_nir":
         table["after_nir", "all"]["abs_rel"] = 0.999  # so that nir is the best spectrum
-        table["specialist_nir", "all"]["abs_rel"] = 0.999 / 1.03
+        table["specialist_nir", "all"]["abs_rel"] = 0.999 / 1.0299
     table[row, condition][name] = value
     assert missed(table) == [what]
 

@@ -103,6 +103,17 @@ def test_a_changed_configuration_is_refused_unless_wanted_and_then_remembered(tm
     assert load_run(tmp_path).config.fault_share == 0.5
 
 
+def test_a_complete_run_can_be_made_longer(tmp_path, config, source, machine):
+    def of(steps):
+        phase = dataclasses.replace(config.align.phases[0], steps=steps)
+        return dataclasses.replace(config, align=dataclasses.replace(config.align, phases=(phase,)))
+
+    assert train_stage("align", of(2), tmp_path, source, machine=machine).steps == 2
+    progress = train_stage("align", of(5), tmp_path, source, machine=machine, change_config=True)
+    assert (progress.steps, progress.total_steps) == (5, 5)
+    assert [entry["from_step"] for entry in progress.history] == [0, 2]
+
+
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind"])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, config, source, machine, content):
     (tmp_path / CHECKPOINT).write_bytes(content)

@@ -71,6 +71,27 @@ def our_alignment(out: SpectralOutput, batch: Batch, generator: torch.Generator)
     return aligned(shared, batch, generator)
 
 
+def checked(alignment: Alignment, spectra: Sequence[str]) -> Alignment:
+    """The alignment, unless it is unknown or these spectra leave nothing to align: a `TrainingError`."""
+    if alignment not in ALIGNMENT_WEIGHTS:
+        raise TrainingError(f"no alignment {alignment!r}; known are {', '.join(ALIGNMENT_WEIGHTS)}")
+    if alignment != "none" and len(spectra) < len(SPECTRA):
+        raise TrainingError(f"alignment {alignment} needs {', '.join(SPECTRA)}; a specialist has alignment none")
+    return alignment
+
+
+def supervised(
+    out: SpectralOutput, batch: Batch, spectra: Sequence[str], max_m: float, depth_loss: DepthLoss
+) -> dict[str, Tensor]:
+    """Each spectrum's depth and scale, and its evidence, in its own frame; arguments as `align_objective`."""
+    terms = {}
+    for n, spectrum in enumerate(spectra):
+        truth_m, one = batch.depth_m[:, SPECTRA.index(spectrum)], every(out, n, len(spectra))
+        own = evidence_loss(one.view, truth_m, max_m)
+        terms[spectrum] = depth_and_scale_loss(one, truth_m, max_m, depth_loss) + 0.6 * own
+    return terms
+
+
 def align_objective(
     out: SpectralOutput,
     batch: Batch,
@@ -86,38 +107,28 @@ def align_objective(
     """All terms and their sum under `total`.
 
     Args:
-        out: of `SpectralDepth` for the views of these spectra, set by set; with all of them M = 3 B in the order of
-            `batch.images.flatten(0, 1)`.
+        out: of `SpectralDepth` for the views of these spectra, set by set, as `batch.images.flatten(0, 1)`.
         batch: what it was given. All views count, present or not: here no view depends on another.
         alignment: `none` trains each spectrum's depth alone, `paper` and `msdepth` align features by these recipes.
         max_m: depth beyond it, and the sky, counts as this, metres.
-        generator: on the CPU, draws the pair of spectra and the points of our alignment.
-        spectra: what the network was given, in canonical order: all, or fewer for a specialist, which has nothing to
-            align.
-        weight: of the alignment in the sum; by default that of `ALIGNMENT_WEIGHTS`.
+        generator: on the CPU, for our alignment.
+        spectra: what the network was given, in canonical order; a specialist, which has fewer, has nothing to align.
+        weight: of the alignment; by default that of `ALIGNMENT_WEIGHTS`.
         min_m: least depth that warps, metres.
         depth_loss: of the depth at full size.
 
     Returns:
         Scalars by the names of the spectra (supervised), `alignment` and `total`, their weighted sum.
     """
-    if alignment != "none" and len(spectra) < len(SPECTRA):
-        raise TrainingError(f"alignment {alignment} needs {', '.join(SPECTRA)}; a specialist has alignment none")
-    if alignment not in ALIGNMENT_WEIGHTS:
-        raise TrainingError(f"no alignment {alignment!r}; known are {', '.join(ALIGNMENT_WEIGHTS)}")
-    weight = ALIGNMENT_WEIGHTS[alignment] if weight is None else weight
+    usual = ALIGNMENT_WEIGHTS[checked(alignment, spectra)]
     with full_precision(batch.depth_m):
-        terms = {}
-        for n, spectrum in enumerate(spectra):
-            truth_m, one = batch.depth_m[:, SPECTRA.index(spectrum)], every(out, n, len(spectra))
-            own = evidence_loss(one.view, truth_m, max_m)
-            terms[spectrum] = depth_and_scale_loss(one, truth_m, max_m, depth_loss) + 0.6 * own
+        terms = supervised(out, batch, spectra, max_m, depth_loss)
         terms["alignment"] = batch.depth_m.new_zeros(())
         if alignment == "paper":
             terms["alignment"] = paper_alignment(out, batch, min_m=min_m, max_m=max_m)
         if alignment == "msdepth":
             terms["alignment"] = our_alignment(out, batch, generator)
-    terms["total"] = sum((terms[s] for s in spectra), weight * terms["alignment"])
+    terms["total"] = sum((terms[s] for s in spectra), (usual if weight is None else weight) * terms["alignment"])
     return terms
 
 

@@ -82,6 +82,18 @@ def test_the_terms_are_of_each_spectrum_alone(spectral, walls):
     torch.testing.assert_close((changed["rgb"], changed["thermal"]), (terms["rgb"], terms["thermal"]))
 
 
+def test_a_specialist_learns_from_its_own_truth(spectral, walls):
+    batch = walls(2)
+    spectral.eval()
+    out = spectral(batch.images[:, 2], batch.k[:, 2])
+    options = {"max_m": MAX_M, "generator": generator(), "spectra": ("thermal",)}
+    terms = align_objective(out, batch, alignment="none", **options)
+    assert set(terms) == {"thermal", "alignment", "total"}
+    torch.testing.assert_close(terms["total"], align(spectral, batch, "none")["thermal"])
+    with pytest.raises(TrainingError, match="alignment paper needs rgb, nir, thermal"):
+        align_objective(out, batch, alignment="paper", **options)
+
+
 def test_outputs_of_one_spectrum_are_picked_from_all(spectral, walls):
     out = see(spectral, walls(2))
     thermal = every(out, 2, 3)

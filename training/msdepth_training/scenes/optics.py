@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+HIGHLIGHTS = 0.03
+"""Share of the image that may clip where highlights are protected."""
 COARSE = 8
 """Veils and halos are computed on an image so many times smaller."""
 
@@ -22,6 +24,8 @@ class Optics:
     """Of the tone curve; 1 where the camera delivers counts as they are."""
     target: float
     """Mean level that the automatic exposure aims at, in parts of full scale."""
+    protect: bool
+    """Whether it keeps highlights from clipping instead, such as the sky, however dark the rest gets."""
     vignetting: float
     """Share of the light that the corners lose."""
     veil: float
@@ -48,6 +52,7 @@ def sample_optics(rng: np.random.Generator) -> Optics:
     return Optics(
         gamma=float(rng.uniform(1.0, 1.35)) if rng.random() < 0.5 else float(rng.uniform(1.35, 2.4)),
         target=float(np.exp(rng.uniform(math.log(0.1), math.log(0.6)))),
+        protect=bool(rng.random() < 0.35),
         vignetting=float(rng.uniform(0.0, 0.5)),
         veil=float(rng.uniform(0.0, 0.15)) if rng.random() < 0.6 else 0.0,
         veil_side=(float(rng.normal(0, 0.6)), float(rng.normal(0, 0.6))),
@@ -84,6 +89,9 @@ def lens(radiance: Tensor, optics: Optics) -> Tensor:
 
 def gain(image: Tensor, optics: Optics, limit: float) -> float:
     """Of the automatic exposure for radiance [C, h, w], at most limit; lamps at night do not count in full."""
+    if optics.protect:
+        bright = torch.quantile(image.mean(dim=0)[::4, ::4].reshape(-1), 1.0 - HIGHLIGHTS).item()
+        return min(0.9 / max(bright, 1e-6), limit)
     mean = image.mean().item()
     return min(optics.target / max(image.clamp(max=2.5 * mean).mean().item(), 1e-6), limit)
 

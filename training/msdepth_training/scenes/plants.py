@@ -24,7 +24,8 @@ def leaf(rng: np.random.Generator) -> Material:
     if season < 0.12:
         r, g = 2.5 * r, 1.1 * g
     nir = min(0.75, base.nir * float(rng.uniform(0.6, 1.2)))
-    return base._replace(rgb=(min(r, 0.5), min(g, 0.5), b), nir=nir, contrast=(0.45, 0.4, 0.35))
+    coarse = float(rng.uniform(0.1, 0.5))
+    return base._replace(rgb=(min(r, 0.5), min(g, 0.5), b), nir=nir, contrast=(coarse, 0.9 * coarse, 0.3))
 
 
 def wood_of(rng: np.random.Generator) -> Material:

@@ -206,10 +206,7 @@ def traffic(b: Builder, road: Road, ego_across: float, ego_speed: float, *, two_
                 z += float(rng.uniform(6.5, 14))
     for lane in range(road.lanes):
         across = (lane - 0.5 * (road.lanes - 1)) * road.lane_m
-        oncoming, own = (
-            two_way and across * ego_across < 0 or two_way and across < 0 < ego_across,
-            abs(across - ego_across) < 1.5,
-        )
+        oncoming, own = two_way and lane < road.lanes // 2, abs(across - ego_across) < 1.5
         z = log_uniform(rng, 9 if own else 4, 60)
         speed = ego_speed * float(rng.uniform(0.7, 1.3)) if own else float(rng.uniform(0, 15))
         while z < road.length_m and rng.random() < 0.62:

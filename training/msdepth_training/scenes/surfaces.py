@@ -161,13 +161,12 @@ def surface(
     reach = torch.where(sky, torch.full_like(hits.distance, 5e3), hits.distance)
     point = tuple(o + reach * d for o, d in zip(origin, direction, strict=True))
     zone = ground_zone(scene, point[0], point[2])
-    if not scene.terrain.is_plane:
-        zone = torch.where(hits.instance == KERB, KERB_STONE, zone)
+    zone = torch.where(hits.instance == KERB, KERB_STONE, zone)
     things = scene.instances.kind.shape[0] - GROUND_ZONES
     instance = torch.where(ground, things + zone, hits.instance.clamp(min=0))
     faces = _faces(scene, instance, point, time_s)
-    up = _ground_normal(scene, hits, point)
-    normal = tuple(torch.where(ground, a, b) for a, b in zip(up, faces.normal, strict=True))
+    up = zip(_ground_normal(scene, hits, point), faces.normal, strict=True)
+    normal = tuple(torch.where(ground, a, b) for a, b in up)
     u, v = torch.where(ground, point[0], faces.u), torch.where(ground, point[2], faces.v)
     distance = torch.where(sky, torch.full_like(reach, 1e4), reach * length)
     facing = sum(a * b for a, b in zip(normal, direction, strict=True)).abs() / length

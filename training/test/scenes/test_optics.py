@@ -11,8 +11,8 @@ from msdepth_training.scenes.optics import Optics, develop, gain, halo, lens, sa
 from msdepth_training.scenes.sensors import _drifted
 
 PLAIN = Optics(
-    gamma=1.0, target=0.25, vignetting=0.0, veil=0.0, veil_side=(0.0, 0.0), halo=0.0, black=0.0, sharpening=0.0,
-    saturation=1.0, noise=1.0, exposure_s=0.01, soft_px=0.0,
+    gamma=1.0, target=0.25, protect=False, vignetting=0.0, veil=0.0, veil_side=(0.0, 0.0), halo=0.0, black=0.0,
+    sharpening=0.0, saturation=1.0, noise=1.0, exposure_s=0.01, soft_px=0.0,
 )  # fmt: skip
 
 
@@ -31,6 +31,14 @@ def test_exposure_reaches_its_target_and_lamps_in_the_dark_do_not_spoil_it():
     night = grey(0.01)
     night[:, 0, :2] = 50.0
     assert gain(night, PLAIN, 100.0) > 2 * 0.25 / float(night.mean())
+
+
+def test_protected_highlights_do_not_clip_however_dark_the_rest_gets():
+    image = grey(0.05)
+    image[:, :8] = 2.0
+    protecting = dataclasses.replace(PLAIN, protect=True)
+    assert 2.0 * gain(image, protecting, 100.0) == pytest.approx(0.9)
+    assert 2.0 * gain(image, PLAIN, 100.0) > 0.95
 
 
 def test_the_corners_get_less_light_and_a_veil_lifts_the_dark():

@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import bags
-import numpy as np
 import pytest
+from drives import Drive, rig, stamps_of, troubled
 
 import models
 from msdepth_ros.cli import main
-from msdepth_ros.core.camera import CameraModel, Rig
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.replay.bag_list import bag_names
 from msdepth_ros.replay.cluster import RayWorkers
@@ -42,16 +40,12 @@ SETS_PER_PIECE = 20
 
 
 def write_drive(folder: Path, instants: int) -> Path:
-    """A small recording with its rig beside it."""
-    bags.write_bag(folder, instants=instants, missing={"thermal": {3, 4, 5}})
-    cameras, poses = {}, {}
-    for index, name in enumerate(("rgb", "nir", "thermal")):
-        width, height = bags.SIZES[name]
-        k = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1]])
-        cameras[name] = CameraModel(name, width, height, k)
-        poses[name] = np.eye(4)
-        poses[name][0, 3] = 0.1 * index
-    Rig(cameras, poses).save(folder / "rig.yaml")
+    """A small recording with its rig beside it: cameras fail, and one is not there for a while."""
+    drive = Drive().add_cameras(instants, see=troubled).add_truth(instants)
+    hole = range(stamps_of("thermal", 3), stamps_of("thermal", 6))
+    drive.messages = [one for one in drive.messages if not (one[1].startswith("/thermal/image") and one[0] in hole)]
+    drive.write(folder)
+    rig().save(folder / "rig.yaml")
     return folder
 
 

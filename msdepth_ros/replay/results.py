@@ -17,7 +17,7 @@ from msdepth_ros.replay.plans import SetPlan
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3", "silog")
 """Metrics of one image, unscaled; each also as `<metric>_median_scaled`. Units as in `core.metrics.DepthMetrics`."""
 _SHARES = ("delta_1", "delta_2", "delta_3")
-HIGHER_IS_BETTER = (*_SHARES, *(f"{name}_median_scaled" for name in _SHARES), "coverage", "consistency")
+HIGHER_IS_BETTER = (*_SHARES, *(f"{name}_median_scaled" for name in _SHARES), "coverage", "consistency", "answered")
 """Of all other metrics less is better."""
 SCORES = (*METRICS, *(f"{name}_median_scaled" for name in METRICS), "coverage", "ause")
 """Everything that needs ground truth; keys of `FrameRecord.scores`."""

@@ -17,7 +17,7 @@ from msdepth_ros.core.timing_health import Timing, skews_s
 
 __all__ = [
     "Fault", "Finding", "Health", "Level", "Seen", "SpectrumHealth", "Thresholds", "Verdict", "judge_matching",
-    "leave_out",
+    "leave_out", "nothing_usable",
 ]  # fmt: skip
 
 SILENT_AFTER_NS = S
@@ -210,6 +210,12 @@ def leave_out(faults: Mapping[str, frozenset[Fault]]) -> dict[str, str]:
     moving = any(not found & UNUSABLE for found in faults.values())
     found_in = {name: found & (UNUSABLE if moving else UNUSABLE - {Fault.FROZEN}) for name, found in faults.items()}
     return {name: min(fault.value for fault in found) for name, found in found_in.items() if found}
+
+
+def nothing_usable(reasons: Mapping[str, str]) -> str:
+    """What to say of a set all of whose images were left out, with the fault of each by spectrum."""
+    text = ", ".join(f"{spectrum} {reason}" for spectrum, reason in reasons.items())
+    return f"no image of the set is usable: {text}; look at the cameras"
 
 
 def judge_matching(

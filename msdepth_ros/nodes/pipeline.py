@@ -14,7 +14,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from msdepth_ros.core.engine import DepthEngine
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health import Fault, Seen, leave_out
+from msdepth_ros.core.health import Fault, Seen, leave_out, nothing_usable
 from msdepth_ros.core.image_health import measure
 from msdepth_ros.core.output import published_depth_m
 from msdepth_ros.core.settings import Settings
@@ -196,8 +196,7 @@ class Pipeline:
         reasons = leave_out(faults) if settings.health.leave_out else {}
         self.equipment.statistics.left_out(reasons)
         if len(reasons) == len(frames):
-            text = ", ".join(f"{spectrum} {reason}" for spectrum, reason in reasons.items())
-            self.equipment.statistics.unusable(f"no image of the set is usable: {text}; look at the cameras")
+            self.equipment.statistics.unusable(nothing_usable(reasons))
         return {spectrum: frame for spectrum, frame in frames.items() if spectrum not in reasons}
 
     def _since_ms(self, stamp_ns: int) -> float | None:

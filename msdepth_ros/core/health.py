@@ -16,8 +16,8 @@ from msdepth_ros.core.stream import SpectrumCounts
 from msdepth_ros.core.timing_health import Timing, skews_s
 
 __all__ = [
-    "Fault", "Finding", "Health", "Level", "Seen", "SpectrumHealth", "Thresholds", "Verdict", "judge_matching",
-    "leave_out",
+    "Fault", "Finding", "Health", "Level", "Seen", "SpectrumHealth", "Thresholds", "Verdict", "blame_unmatched",
+    "judge_matching", "leave_out",
 ]  # fmt: skip
 
 SILENT_AFTER_NS = S
@@ -155,7 +155,9 @@ class Health:
     def skews_s(self, now_ns: int) -> dict[str, float]:
         """How far each camera's stamps are from those of the others; only cameras that are heard."""
         offsets = {name: camera.timing.offset_ns(now_ns) for name, camera in self.spectra.items()}
-        return skews_s({name: offset for name, offset in offsets.items() if offset is not None}, self._reference)
+        credible = [name for name, camera in self.spectra.items() if camera.timing.is_credible(now_ns)]
+        heard = {name: offset for name, offset in offsets.items() if offset is not None}
+        return skews_s(heard, self._reference, credible)
 
     def used(self, now_ns: int) -> tuple[str, ...]:
         """The cameras whose images were in the depth of the last second."""
@@ -242,3 +244,23 @@ def judge_matching(
         return Verdict(Level.OK, f"{used} of {received} images in sets")
     level = Level.WARN if used else Level.ERROR
     return Verdict(level, f"{count} of {received} images {reason}")
+
+
+def blame_unmatched(findings: Mapping[str, list[Finding]], matching: Mapping[str, Verdict]) -> dict[str, list[Finding]]:
+    """Adds to what is wrong with each camera that its images get into no set, where that is its own fault.
+
+    While the stamps of one camera are off, those of a sound one may find no partner.
+
+    Args:
+        findings: of each camera.
+        matching: of `judge_matching`, of each camera.
+    """
+    off = {name for name, found in findings.items() if any(one.fault in _STAMPS_OFF for one in found)}
+    blamed = {name: list(found) for name, found in findings.items()}
+    for name, verdict in matching.items():
+        if verdict.level in (Level.WARN, Level.ERROR) and (not off or name in off):
+            blamed[name].append(Finding(Fault.UNMATCHED, verdict.level, verdict.message))
+    return blamed
+
+
+_STAMPS_OFF = frozenset({Fault.JUMPING, Fault.SKEWED})

@@ -22,6 +22,7 @@ __all__ = [
 
 SILENT_AFTER_NS = S
 MAX_REASON_LENGTH = 300
+_CLEAR_SHARE = 0.8  # of its threshold, below which a skew is over
 
 
 class Seen(NamedTuple):
@@ -119,6 +120,7 @@ class Health:
         self.last_failure = ""
         self._reference = reference
         self._used_ns: dict[str, int] = {}
+        self._skewed: set[str] = set()
 
     def publish(self, spectra: Iterable[str], now_ns: int) -> None:
         """Counts a depth image that went out, made of these cameras' images."""
@@ -144,7 +146,10 @@ class Health:
             found = [finding for finding in found if finding.fault is not Fault.FROZEN]
             found.append(Finding(Fault.FROZEN, Level.WARN, text))
         skew_s = self.skews_s(now_ns).get(spectrum, 0.0)
-        if abs(skew_s) > self.limits.skew_s:
+        if abs(skew_s) <= self.limits.skew_s * (_CLEAR_SHARE if spectrum in self._skewed else 1.0):
+            self._skewed.discard(spectrum)
+        else:
+            self._skewed.add(spectrum)
             text = (
                 f"stamps are {skew_s:+.2f} s from those of the other cameras: images are delayed or clocks differ; "
                 f"synchronise the clocks, or set sync.offset_s.{spectrum}"

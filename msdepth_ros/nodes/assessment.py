@@ -133,9 +133,8 @@ class Assessment:
         def values() -> dict[str, Any]:
             return {
                 "model": engine.info.name, "model_version": engine.info.version, "model_path": engine.info.path,
-                "providers": ",".join(engine.providers), "dropped": statistics.count("dropped"),
-                "skipped": statistics.count("skipped"), "errors": statistics.count("errors"),
-                "last_error": statistics.last_error,
+                "providers": ",".join(engine.providers), "last_error": statistics.last_error,
+                **{name: statistics.count(name) for name in ("dropped", "dropped_while_idle", "skipped", "errors")},
                 **{f"inference_ms_{name}": value for name, value in statistics.inference_ms().items()},
             }  # fmt: skip
 

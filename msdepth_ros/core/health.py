@@ -160,7 +160,7 @@ class Health:
     def skews_s(self, now_ns: int) -> dict[str, float]:
         """How far each camera's stamps are from those of the others; only cameras that are heard."""
         offsets = {name: camera.timing.offset_ns(now_ns) for name, camera in self.spectra.items()}
-        credible = [name for name, camera in self.spectra.items() if camera.timing.is_credible(now_ns)]
+        credible = [name for name, camera in self.spectra.items() if camera.timing.is_credible]
         heard = {name: offset for name, offset in offsets.items() if offset is not None}
         return skews_s(heard, self._reference, credible)
 

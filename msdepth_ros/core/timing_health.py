@@ -37,6 +37,8 @@ class Timing:
         self._slow = False
         self._jump = ""
         self._jumped_ns: int | None = None
+        self._home_ns = 0
+        self._away_since_ns: int | None = None
 
     def accept(self, stamp_ns: int, now_ns: int, limits: Thresholds) -> None:
         """Takes an image.
@@ -89,9 +91,13 @@ class Timing:
             return None
         return max(stamp - arrival for stamp, arrival in list(self._stamps)[-_OFFSETS:])
 
-    def is_credible(self, now_ns: int) -> bool:
-        """Whether the stamps have not jumped for long: of cameras that disagree, such a one is right."""
-        return self._jumped_ns is None or now_ns - self._jumped_ns > CREDIBLE_AFTER_NS
+    @property
+    def is_credible(self) -> bool:
+        """Whether the stamps are where they have always been: of cameras that disagree, such a one is right.
+
+        Stamps that jumped and stay there become credible after a minute.
+        """
+        return self._away_since_ns is None
 
     def stamps_ns(self) -> list[int]:
         """The newest stamps, oldest first."""
@@ -131,10 +137,21 @@ class Timing:
             if self._odd < limits.confirm_images:
                 return
             self._jump, self._jumped_ns = f"stamps jumped by {jump_ns / S:+.2f} s", now_ns
+            self._away_since_ns = self._away_since_ns or now_ns
             self._odd = 0
             self._stamps.clear()
         self._sound = self._newest
         self._stamps.append(self._newest)
+        self._note_home(stamp_ns - now_ns, now_ns, limits)
+
+    def _note_home(self, offset_ns: int, now_ns: int, limits: Thresholds) -> None:
+        """Keeps where the stamps were before they jumped, and sees when they are back."""
+        if self._away_since_ns is not None:
+            back = abs(offset_ns - self._home_ns) <= limits.stamp_jump_s * S
+            if not back and now_ns - self._away_since_ns <= CREDIBLE_AFTER_NS:
+                return
+            self._away_since_ns = None
+        self._home_ns = offset_ns
 
     def _speed(self) -> float:
         """How fast the stamps run against the clock; 1 unless they keep running faster, as in a quick replay."""

@@ -23,11 +23,19 @@ _LOOKS = 6  # five a second: counts are compared with those of one second ago
 
 
 class Task(NamedTuple):
-    """One status: its level, a sentence for people, and numbers for scripts, made only if somebody reads them."""
+    """One status.
+
+    Attributes:
+        level: how bad it is.
+        message: a sentence for people.
+        values: numbers for scripts, made only if somebody reads them.
+        faults: words for scripts; when they change, people want to know at once.
+    """
 
     level: Level
     message: str
     values: Callable[[], Mapping[str, Any]] = dict
+    faults: str = ""
 
 
 class Assessment:
@@ -100,14 +108,15 @@ class Assessment:
         findings = self._findings[camera.spectrum]
         statistics = self._pipeline.equipment.statistics
 
+        faults = ",".join(sorted({finding.fault.value for finding in findings}))
+
         def values() -> dict[str, Any]:
             numbers = statistics.look(lambda health, now: _numbers(health, camera.spectrum, now))
-            faults = ",".join(sorted({finding.fault.value for finding in findings}))
             return {"topic": camera.image_topic, "faults": faults, **numbers}
 
         rate_hz = statistics.look(lambda health, now: health.spectra[camera.spectrum].timing.rate_hz(now))
         verdict = verdict_of(findings, f"{rate_hz:.1f} Hz")
-        return Task(verdict.level, verdict.message, values)
+        return Task(verdict.level, verdict.message, values, faults)
 
     def _synchronizer(self, matching: Mapping[str, Verdict]) -> Task:
         sets = self._pipeline.equipment.statistics.sets_by_spectra()

@@ -189,11 +189,21 @@ def test_cameras_whose_stamps_have_jumped_do_not_outvote_one_whose_have_not() ->
     assert skews_s(offsets, "rgb", []) == skews_s(offsets, "rgb") == {"rgb": -1.0, "nir": 0.0, "thermal": 0.0}
     driver = Driver()
     driver.send(30)
-    assert driver.timing.is_credible(driver.now_ns)
+    assert driver.timing.is_credible
     driver.ahead_ns = 5 * S
     driver.send(2)
-    assert not driver.timing.is_credible(driver.now_ns)
-    assert driver.timing.is_credible(driver.now_ns + 61 * S)
+    assert not driver.timing.is_credible
+    driver.ahead_ns = 0  # back where it was
+    driver.send(2)
+    assert driver.timing.is_credible
+    driver.ahead_ns = -5 * S
+    driver.send(590)
+    assert not driver.timing.is_credible
+    driver.send(20)
+    assert driver.timing.is_credible
+    driver.ahead_ns -= 4 * S // 10  # images that come late go back and are no jump
+    driver.send(10)
+    assert driver.timing.is_credible
 
 
 def test_nearest_stamps() -> None:

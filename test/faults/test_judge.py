@@ -129,13 +129,12 @@ def test_accuracy_is_compared_picture_by_picture_with_that_without_the_camera() 
     without = [Scored((BEGIN_MS + 200 * number) * MS, number, 0.2 + 0.1 * number) for number in range(4)]
     faulty = [Scored((20_000 + 200 * number) * MS, number, 0.21 + 0.1 * number) for number in range(2)]
     episodes = {lost: EPISODE, black: later, Trial("black", ("nir",)): EPISODE}
-    (row,) = judge_accuracy(episodes, [*without, *faulty], Bars())
+    row, unknown = judge_accuracy(episodes, [*without, *faulty], Bars())
     assert (row["fault"], row["camera"], row["passed"]) == ("accuracy: black", "rgb", True)
     assert row["seen"] == {"ratio": 1.04, "abs_rel": 0.26, "without": 0.25, "pictures": 2}
     worse = [one._replace(abs_rel=1.2 * one.abs_rel) for one in faulty]
     assert not judge_accuracy(episodes, [*without, *worse], Bars())[0]["passed"]
-    (unknown,) = judge_accuracy(episodes, without, Bars())
-    assert (unknown["seen"], unknown["passed"]) == ({"pictures": 0}, False)
+    assert (unknown["camera"], unknown["seen"], unknown["passed"]) == ("nir", {"pictures": 0}, False)
 
 
 def test_a_restart_takes_until_the_first_depth() -> None:

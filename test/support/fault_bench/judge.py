@@ -195,7 +195,8 @@ def judge_accuracy(episodes: Mapping[Trial, Episode], scored: Sequence[Scored], 
 
 def judge_restart(started_ns: Sequence[int], sightings: Sightings, bars: Bars) -> dict[str, Any]:
     """The verdict on a node that was killed and started again, each of these times."""
-    ends_ns = [*started_ns[1:], max([*started_ns, *(one.arrival_ns for one in sightings.depths)]) + 1]
+    last_ns = max((one.arrival_ns for one in sightings.depths), default=0) + 1
+    ends_ns = [*started_ns[1:], last_ns][: len(started_ns)]
     seconds = []
     for begin_ns, end_ns in zip(started_ns, ends_ns, strict=True):
         first_ns = min((one.arrival_ns for one in sightings.depths if begin_ns < one.arrival_ns < end_ns), default=None)

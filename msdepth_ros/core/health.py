@@ -228,7 +228,7 @@ def judge_matching(
         spectrum: The camera.
         counts: The synchronizer's counts now.
         before: A copy of them at the last judgement; None judges everything since the start.
-        share: Of the images that may fail to get into a set, 0 to 1; above 0, so may any two.
+        share: Of the images that may fail to get into a set, 0 to 1; above 0, so may any one.
     """
     past = before or SpectrumCounts()
     received, used = counts.received - past.received, counts.used - past.used
@@ -245,7 +245,7 @@ def judge_matching(
         "were pushed out by newer ones: this computer is overloaded": counts.overflow - past.overflow,
     }
     reason, count = max(reasons.items(), key=lambda entry: entry[1])
-    if count <= (max(share * received, 2) if share else 0):
+    if count <= (max(share * received, 1) if share else 0):
         return Verdict(Level.OK, f"{used} of {received} images in sets")
     level = Level.WARN if used else Level.ERROR
     return Verdict(level, f"{count} of {received} images {reason}")

@@ -19,7 +19,7 @@ from fault_bench.tables import markdown
 
 Rows = list[dict[str, Any]]
 SOAK_RATE = 2.0
-OVERLOAD_S = 120.0
+OVERLOAD_S = 240.0
 SLOW_S = 0.3
 """Three periods of cameras with 10 images in a second."""
 
@@ -32,8 +32,9 @@ def _matrix(options: argparse.Namespace, logs: Path) -> Rows:
     trials = short() if options.short else full()
     only = [name for name in options.only.split(",") if name]
     chosen = [trial for trial in trials if not only or trial.kind in only]
-    clean_s = 15.0 if options.short or only else 120.0
-    return Bench(Plan(chosen, clean_s=clean_s, rate=options.rate, accuracy=not options.short), logs, _say).run()
+    return Bench(
+        Plan(chosen, clean_s=options.clean_seconds, rate=options.rate, accuracy=not options.short), logs, _say
+    ).run()
 
 
 def _fuzz(options: argparse.Namespace, logs: Path) -> Rows:
@@ -65,7 +66,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(PARTS), help="what to do (default: %(default)s); other rows of "
                         "faults.json are kept")  # fmt: skip
     parser.add_argument("--soak-minutes", type=float, default=30.0, help="length of the soak (default: %(default)s)")
-    parser.add_argument("--short", action="store_true", help="matrix: every fault once, and 15 s without faults")
+    parser.add_argument("--clean-seconds", type=float, default=120.0, help="matrix: time without faults at first")
+    parser.add_argument("--short", action="store_true", help="matrix: every fault once")
     parser.add_argument("--only", default="", help="matrix: comma-separated faults")
     parser.add_argument("--rate", type=float, default=0.5, help="matrix: speed of the drive (default: %(default)s)")
     parser.add_argument("--markdown", action="store_true", help="only print the tables of faults.json")

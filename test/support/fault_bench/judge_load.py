@@ -52,7 +52,7 @@ class Load(NamedTuple):
 
 def judge_soak(load: Load, bars: Bars) -> list[dict[str, Any]]:
     """The verdicts on cameras that are faster than usual, for long."""
-    return [_memory("soak: memory", load, bars), _trend(load, bars), _sets(load, bars)]
+    return [_memory("soak: memory", load, WARM_UP, bars), _trend(load, bars), _sets(load, bars)]
 
 
 def judge_overload(load: Load, slow_s: float, bars: Bars) -> list[dict[str, Any]]:
@@ -73,7 +73,7 @@ def judge_overload(load: Load, slow_s: float, bars: Bars) -> list[dict[str, Any]
     }  # fmt: skip
     newest = len(ages_ms) > 0 and ages_ms.max() < limit_ms
     passed = newest and load.counts["dropped"] > 0 and seen["unaccounted"] <= 1
-    return [row("overload", "", expected, seen, passed), _memory("overload: memory", load, bars)]
+    return [row("overload", "", expected, seen, passed), _memory("overload: memory", load, 0.5, bars)]
 
 
 def unaccounted(counts: Mapping[str, int]) -> int:
@@ -88,8 +88,8 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return float(np.polyfit(x - x.mean(), y, 1)[0])
 
 
-def _memory(name: str, load: Load, bars: Bars) -> dict[str, Any]:
-    late = [one for one in load.samples if one.elapsed_s >= WARM_UP * load.seconds]
+def _memory(name: str, load: Load, warm_up: float, bars: Bars) -> dict[str, Any]:
+    late = [one for one in load.samples if one.elapsed_s >= warm_up * load.seconds]
     slope_mb = slope([(one.elapsed_s, one.rss_bytes) for one in late]) * _TEN_MINUTES_S * 1e-6
     seen = {
         "mb_per_10_min": round(slope_mb, 2), "first_mb": round(late[0].rss_bytes * 1e-6, 2),

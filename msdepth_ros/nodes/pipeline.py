@@ -65,9 +65,7 @@ class Pipeline:
         equipment.statistics.set_limits(fixed.health)
         equipment.statistics.restart_health()
         self.matcher = make_matcher(fixed)
-        self._worker = NewestItemWorker[FrameSet](
-            self._process, on_drop=lambda _: self.equipment.statistics.note("dropped"), on_error=self._failed
-        )
+        self._worker = NewestItemWorker[FrameSet](self._process, on_drop=self._dropped, on_error=self._failed)
         # Deadlines are about how long people wait, whatever the simulation's clock does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(1.0, self._guard(self._on_deadline), clock=steady)
@@ -157,6 +155,12 @@ class Pipeline:
             return
         self._timer.timer_period_ns = max(_SOONEST_NS, deadline_ns - time.monotonic_ns())
         self._timer.reset()
+
+    def _dropped(self, _: FrameSet, idle: bool) -> None:
+        """Counts a set that a newer one replaced; that there was time for it is worth knowing."""
+        self.equipment.statistics.note("dropped")
+        if idle:
+            self.equipment.statistics.note("dropped_while_idle")
 
     def _process(self, frame_set: FrameSet) -> None:
         """Computes and publishes one set, in the inference thread."""

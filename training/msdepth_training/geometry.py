@@ -6,6 +6,7 @@ points from b to a. Depth is along the z axis of the camera it belongs to, in me
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import torch
@@ -14,6 +15,13 @@ from torch import Tensor
 
 MIN_Z_M = 0.05
 """A point nearer to a camera's image plane than this counts as behind it."""
+
+
+def full_precision(like: Tensor) -> contextlib.AbstractContextManager[object]:
+    """Switches autocast off: a product of matrices in bfloat16 would move pixels by several columns."""
+    kind = like.device.type
+    active = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if active else contextlib.nullcontext()
 
 
 def scale_intrinsics(k: Tensor, scale_x: float, scale_y: float) -> Tensor:
@@ -67,6 +75,23 @@ def invert_intrinsics(k: Tensor) -> Tensor:
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 
 
+def relative_to(view_from_reference: Tensor, index: Tensor) -> Tensor:
+    """Poses with another reference.
+
+    Args:
+        view_from_reference: [B, N, 4, 4], metres.
+        index: int [B], the view that becomes the reference.
+
+    Returns:
+        [B, N, 4, 4] maps points from view `index` to each view; exactly the identity for the view itself.
+    """
+    row = torch.arange(len(index), device=index.device)
+    with full_precision(view_from_reference):
+        view_from_index = view_from_reference @ torch.linalg.inv(view_from_reference[row, index]).unsqueeze(1)
+    view_from_index[row, index] = torch.eye(4, dtype=view_from_index.dtype, device=view_from_index.device)
+    return view_from_index
+
+
 def level_pixels(height: int, width: int, stride: int, *, device: torch.device) -> Tensor:
     """Centres of the cells of a level, in px of the height x width image.
 
@@ -95,8 +120,9 @@ def reproject(
     Returns:
         u and v in px of the view's image and z in the view's frame, metres, [B, N, S, h, w] each.
     """
-    rotated = (view_k @ view_from_reference[..., :3, :3]) @ reference_rays.flatten(2).unsqueeze(1)
-    shift = view_k @ view_from_reference[..., :3, 3:]
+    with full_precision(depth_m):
+        rotated = (view_k @ view_from_reference[..., :3, :3]) @ reference_rays.flatten(2).unsqueeze(1)
+        shift = view_k @ view_from_reference[..., :3, 3:]
     point = rotated.unsqueeze(3) * depth_m.flatten(2)[:, None, None] + shift.unsqueeze(4)
     x, y, z = point.unflatten(4, depth_m.shape[2:]).unbind(dim=2)
     inverse = 1.0 / z.clamp(min=MIN_Z_M)

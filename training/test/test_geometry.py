@@ -7,6 +7,7 @@ from msdepth_training.geometry import (
     level_pixels,
     pixel_grid,
     pixel_rays,
+    relative_to,
     reproject,
     sample_rows,
     scale_intrinsics,
@@ -139,3 +140,44 @@ def test_scaling_by_the_pinhole_formula():
     assert scaled[0, 0].item() == 15.0
     assert scaled[0, 2].item() == pytest.approx(0.5 * (19.3 + 0.5) - 0.5)
     assert scaled[1, 2].item() == pytest.approx(0.25 * (11.6 + 0.5) - 0.5)
+
+
+def poses() -> torch.Tensor:
+    """[2, 3, 4, 4] of two sets of three views."""
+    first = torch.stack((torch.eye(4), pose(), pose(-0.2, (0.0, 0.5, -0.1))))
+    return torch.stack((first, first.flip(0)))
+
+
+def test_poses_relative_to_a_view_are_exactly_the_identity_for_it():
+    index = torch.tensor([1, 2])
+    relative = relative_to(poses(), index)
+    assert torch.equal(relative[torch.arange(2), index], torch.eye(4).expand(2, 4, 4))
+
+
+def test_poses_relative_to_one_view_and_then_another_are_those_of_the_other():
+    there, back = torch.tensor([1, 2]), torch.tensor([0, 2])  # each set's reference
+    torch.testing.assert_close(relative_to(relative_to(poses(), there), back), poses(), atol=1e-5, rtol=0)
+
+
+def test_relative_poses_map_points_from_the_view():
+    moved = relative_to(poses(), torch.tensor([1, 1]))
+    point = torch.tensor([0.3, -0.2, 5.0, 1.0])
+    seen = poses()[0, 1] @ point
+    torch.testing.assert_close(moved[0, 2] @ seen, poses()[0, 2] @ point, atol=1e-5, rtol=0)
+
+
+def test_relative_poses_of_mirrored_views_are_mirrored():
+    mirror, index = torch.diag(torch.tensor([-1.0, 1, 1, 1])), torch.tensor([1, 0])
+    torch.testing.assert_close(
+        relative_to(mirror @ poses() @ mirror, index), mirror @ relative_to(poses(), index) @ mirror, atol=1e-5, rtol=0
+    )
+
+
+def test_mixed_precision_does_not_move_pixels():
+    depth = torch.rand(H, W) * 20 + 2
+    expected, _ = one_view(depth, K_WIDE, pose(), K_LONG)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        uv, _ = one_view(depth, K_WIDE, pose(), K_LONG)
+        relative = relative_to(poses(), torch.tensor([1, 1]))
+    torch.testing.assert_close(uv, expected)
+    torch.testing.assert_close(relative, relative_to(poses(), torch.tensor([1, 1])))

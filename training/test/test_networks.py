@@ -1,10 +1,12 @@
 import pytest
 import torch
 
+from msdepth_training.augment import Batch
 from msdepth_training.geometry import pixel_rays
-from msdepth_training.networks import MsDepth
+from msdepth_training.networks import MsDepth, PaperFusion, SpectralDepth
 from msdepth_training.networks.cameras import Views
 from msdepth_training.networks.fusion import PlaneSweep, SetFusion, Warped, warp
+from msdepth_training.objective.depth import depth_and_scale_loss
 
 H, W = 64, 96
 
@@ -123,3 +125,35 @@ def test_the_identity_warp_returns_the_features():
 
 def test_the_shipped_size_has_about_a_million_parameters():
     assert 0.8e6 < sum(p.numel() for p in MsDepth().parameters()) < 1.2e6
+
+
+@pytest.mark.parametrize("kind", [MsDepth, SpectralDepth, PaperFusion])
+def test_everything_is_computed_where_the_inputs_are(small, walls, kind):
+    """On a device that has shapes but no numbers; what meets a tensor of the CPU there raises."""
+    network = (PaperFusion(SpectralDepth(small)) if kind is PaperFusion else kind(small)).to("meta")
+    batch = Batch(*(value.to("meta") for value in walls(2)))
+    assert run(network, batch).log_depth.device.type == "meta"
+
+
+@pytest.mark.parametrize("kind", [MsDepth, SpectralDepth, PaperFusion])
+def test_mixed_precision_trains_and_keeps_depth_exact(small, walls, kind):
+    torch.manual_seed(0)
+    network = PaperFusion(SpectralDepth(small)) if kind is PaperFusion else kind(small)
+    batch = walls(2)
+    full = run(network.eval(), batch).log_depth
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = run(network, batch)
+        loss = depth_and_scale_loss(half, batch.depth_m[:, 0], 100.0)
+    assert half.log_depth.dtype == torch.float32
+    assert (half.log_depth - full).abs().max() < 0.05
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
+def run(network, batch):
+    """The first view's depth, by whatever network."""
+    if isinstance(network, SpectralDepth):
+        return network(batch.images[:, 0], batch.k[:, 0])
+    if isinstance(network, PaperFusion):
+        return network.all_anchors(batch.images, batch.k, batch.view_from_reference)[0]
+    return network(batch.images, batch.k, batch.view_from_reference, batch.k[:, 0], batch.present)

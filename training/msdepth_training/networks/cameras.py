@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from msdepth_training.geometry import invert_intrinsics, level_pixels, scale_intrinsics
+from msdepth_training.geometry import full_precision, invert_intrinsics, level_pixels, scale_intrinsics
 
 CANONICAL_FOCAL_PX = 400.0
 """Focal lengths are fed relative to this one, in px of the images: what a lens twice as long shows twice as large is as
@@ -33,7 +33,9 @@ class CameraRays:
     def at_stride(self, stride: int) -> Tensor:
         """[M, 3, H/stride, W/stride] direction (x/z, y/z, 1) of every cell's centre."""
         pixels = level_pixels(self.height, self.width, stride, device=self._inverse_k.device)
-        return (self._inverse_k @ pixels).unflatten(2, (self.height // stride, self.width // stride))
+        with full_precision(pixels):
+            rays = self._inverse_k @ pixels
+        return rays.unflatten(2, (self.height // stride, self.width // stride))
 
     def maps(self, rays: Tensor) -> Tensor:
         """What the network is told of a camera at every pixel, so that one network is metric for any focal length.

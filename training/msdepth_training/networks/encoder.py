@@ -13,6 +13,10 @@ from msdepth_training.networks.cameras import CAMERA_MAPS, CameraRays
 
 TYPICAL_LOG_DEPTH = 2.7
 """Log of 15 m: depth heads start near the middle of the range."""
+LOG_SCALES = (-4.0, 2.0)
+"""Range of the log of a Laplace scale."""
+STRIDES = (4, 8, 16, 32)
+"""Of the levels of every pyramid."""
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -31,10 +35,42 @@ class ViewFeatures(NamedTuple):
     """[M, 1, H/8, W/8] log of the Laplace scale of that log depth."""
 
 
-class Encoder(nn.Module):
-    """Separable pyramid with a top-down path to stride 8; [M, 3, H, W] in [0, 1] to `ViewFeatures`.
+class PyramidEncoder(nn.Module):
+    """Four levels, a top-down path to stride 8 and each view's own evidence: [M, 3, H, W] in [0, 1] to `ViewFeatures`.
 
-    Features at stride 4 are shallow: they sharpen edges, and at that size every operation counts.
+    A subclass makes the levels. Features at stride 4 are shallow, without the top-down path: they sharpen edges, and at
+    that size every operation counts.
+    """
+
+    lateral: nn.ModuleList
+    smooth: ResidualBlock
+    evidence: nn.Sequential
+
+    def add_top_down(self, levels: tuple[int, ...]) -> None:
+        """Make the path and the evidence head; `levels` are the channels at stride 4, 8, 16, 32."""
+        self.lateral = nn.ModuleList(
+            conv_bn(deep, shallow, relu=False) for shallow, deep in zip(levels[1:-1], levels[2:], strict=True)
+        )
+        self.smooth = ResidualBlock(levels[1])
+        self.evidence = nn.Sequential(conv_bn(levels[1], 32), nn.Conv2d(32, 2, 1))
+
+    def bottom_up(self, images: Tensor, cameras: CameraRays) -> list[Tensor]:
+        """Images [M, 3, H, W] in [0, 1] to [M, C_stride, H/stride, W/stride] at stride 4, 8, 16, 32."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor, k: Tensor) -> ViewFeatures:
+        """Images [M, 3, H, W] in [0, 1] and their K [M, 3, 3] to features and monocular evidence."""
+        levels = self.bottom_up(images, CameraRays(k, *images.shape[-2:]))
+        levels[2] = levels[2] + upsample(self.lateral[1](levels[3]))
+        levels[1] = self.smooth(levels[1] + upsample(self.lateral[0](levels[2])))
+        # in full precision: half of it would round log depth to 1 %
+        log_depth, log_scale = self.evidence(levels[1]).float().split(1, dim=1)
+        pyramid = dict(zip(STRIDES, levels, strict=True))
+        return ViewFeatures(pyramid, log_depth + TYPICAL_LOG_DEPTH, log_scale.clamp(*LOG_SCALES))
+
+
+class Encoder(PyramidEncoder):
+    """Our own: separable convolutions.
 
     Args:
         channels: stem, stride 4, 8, 16, 32.
@@ -51,15 +87,10 @@ class Encoder(nn.Module):
             nn.Sequential(Downsample(i, o), *(ResidualBlock(o) for _ in range(n)))
             for i, o, n in zip(inputs, levels, blocks, strict=True)
         )
-        self.lateral = nn.ModuleList(
-            conv_bn(deep, shallow, relu=False) for shallow, deep in zip(levels[1:-1], levels[2:], strict=True)
-        )
-        self.smooth = ResidualBlock(levels[1])
-        self.evidence = nn.Sequential(conv_bn(levels[1], 32), nn.Conv2d(32, 2, 1))
+        self.add_top_down(tuple(levels))
 
-    def forward(self, images: Tensor, k: Tensor) -> ViewFeatures:
-        """Images [M, 3, H, W] in [0, 1] and their K [M, 3, 3] to features and monocular evidence."""
-        cameras = CameraRays(k, *images.shape[-2:])
+    def bottom_up(self, images: Tensor, cameras: CameraRays) -> list[Tensor]:
+        """See `PyramidEncoder`; the camera is told before the stages to stride 16 and 32."""
         x = self.stem(images)
         levels: list[Tensor] = []
         for index, stage in enumerate(self.stages):
@@ -67,8 +98,4 @@ class Encoder(nn.Module):
                 x = torch.cat((x, cameras.maps(cameras.at_stride(2 ** (index + 1)))), dim=1)
             x = stage(x)
             levels.append(x)
-        levels[2] = levels[2] + upsample(self.lateral[1](levels[3]))
-        levels[1] = self.smooth(levels[1] + upsample(self.lateral[0](levels[2])))
-        log_depth, log_scale = self.evidence(levels[1]).split(1, dim=1)
-        pyramid = dict(zip((4, 8, 16, 32), levels, strict=True))
-        return ViewFeatures(pyramid, log_depth + TYPICAL_LOG_DEPTH, log_scale.clamp(-4.0, 2.0))
+        return levels

@@ -101,7 +101,7 @@ class SetFusion(nn.Module):
         compared = self.compare(x)
         mean = (compared * warped.seen).sum(dim=1, keepdim=True) / warped.seen.sum(dim=1, keepdim=True).clamp(min=1.0)
         logits = self.weigh(torch.cat((F.relu(compared), (compared - mean).abs()), dim=-1))
-        unnormalised = logits.clamp(-6.0, 6.0).exp() * warped.seen
+        unnormalised = logits.float().clamp(-6.0, 6.0).exp() * warped.seen
         weights = unnormalised / unnormalised.sum(dim=1, keepdim=True).clamp(min=1e-4)
         return (x * weights).sum(dim=1), weights
 

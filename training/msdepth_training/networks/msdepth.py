@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msdepth_training.networks.blocks import ResidualBlock, conv_bn
+from msdepth_training.networks.backbone import make_encoder
 from msdepth_training.networks.cameras import CAMERA_MAPS, CameraRays, Cameras, Views
 from msdepth_training.networks.config import NetworkConfig
-from msdepth_training.networks.encoder import TYPICAL_LOG_DEPTH, Encoder, ViewFeatures, upsample
+from msdepth_training.networks.decoder import Level, upsample_convex
+from msdepth_training.networks.encoder import ViewFeatures, upsample
 from msdepth_training.networks.fusion import PlaneSweep, SetFusion, to_maps, warp
 
 SWEEP_STEPS = {16: (-0.8, -0.45, -0.2, 0.0, 0.2, 0.45, 0.8), 8: (-0.2, 0.0, 0.2)}
@@ -66,44 +67,6 @@ class Evidence(NamedTuple):
     """[B, N, h, w] 1 where the view sees the pixel, else 0."""
 
 
-class Level(nn.Module):
-    """One step from coarse to fine: fused features, agreement and the coarser state to a finer state and log depth.
-
-    Args:
-        inputs: channels of all that is known at this level, without the log depth itself.
-        coarse: channels of the coarser level's state, 0 if there is none.
-        outputs: channels of the state.
-        blocks: residual blocks.
-    """
-
-    def __init__(self, inputs: int, coarse: int, outputs: int, blocks: int) -> None:
-        super().__init__()
-        self.mix = conv_bn(inputs + 1, outputs, relu=False)
-        self.coarse = conv_bn(coarse, outputs, relu=False) if coarse else None
-        self.blocks = nn.Sequential(nn.ReLU(inplace=True), *(ResidualBlock(outputs) for _ in range(blocks)))
-        self.head = nn.Conv2d(outputs, 2, 1)
-        nn.init.normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, inputs: list[Tensor], state: Tensor | None, log_depth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One level.
-
-        Args:
-            inputs: [B, ., h, w] each, of `inputs` channels together.
-            state: [B, coarse, h/2, w/2] of the coarser level, None at the coarsest.
-            log_depth: [B, 1, h, w] so far, log metres.
-
-        Returns:
-            State [B, outputs, h, w], log depth and log scale [B, 1, h, w].
-        """
-        x = self.mix(torch.cat([*inputs, log_depth - TYPICAL_LOG_DEPTH], dim=1))
-        if self.coarse is not None and state is not None:
-            x = x + upsample(self.coarse(state))
-        x = self.blocks(x)
-        change, log_scale = self.head(x).split(1, dim=1)
-        return x, log_depth + change, log_scale.clamp(-4.0, 2.0)
-
-
 class MsDepth(nn.Module):
     """The fusion network. One set of weights for every spectrum and every subset of views."""
 
@@ -111,7 +74,7 @@ class MsDepth(nn.Module):
         super().__init__()
         self.config = config = config or NetworkConfig()
         levels, fused, widths = config.channels[1:], config.fused, config.decoder
-        self.encoder = Encoder(config.channels, config.blocks)
+        self.encoder = make_encoder(config)
         self.fusions = nn.ModuleDict(
             {
                 str(s): SetFusion(i, o, 2 if s == 8 else 0)
@@ -160,7 +123,7 @@ class MsDepth(nn.Module):
         reference = CameraRays(reference_intrinsics, *images.shape[-2:])
         cameras = Cameras(intrinsics, view_from_reference, reference, present)
         fine, evidence = self._coarse_to_fine(view, cameras)
-        full = upsample(self._upsample_convex(fine.log_depth[4], fine.state))
+        full = upsample(upsample_convex(fine.log_depth[4], self.upsampling(fine.state)))
         full_scale = F.interpolate(fine.log_scale, scale_factor=4.0, mode="bilinear", align_corners=False)
         return NetworkOutput(
             full[:, 0], full_scale[:, 0], fine.log_depth, view, evidence.scale, evidence.seen, fine.descriptors
@@ -236,13 +199,3 @@ class MsDepth(nn.Module):
         fine = F.interpolate(weights, scale_factor=2.0, mode="bilinear", align_corners=False).flatten(2)
         rows = warp(embedded, self._depth(log_depth), views, weights=fine, masked=True).features.sum(dim=1)
         return to_maps(F.relu(rows), *log_depth.shape[-2:])
-
-    def _upsample_convex(self, log_depth: Tensor, state: Tensor) -> Tensor:
-        """Twice the size: fine pixels are learned convex combinations of their 3 x 3 coarse neighbours, as in RAFT."""
-        height, width = log_depth.shape[-2:]
-        # exp and one division: ONNX Runtime's Softmax over an inner axis took 100 ms here
-        weights = self.upsampling(state).clamp(-10.0, 10.0).exp().unflatten(1, (9, 4))
-        padded = F.pad(log_depth, (1, 1, 1, 1), mode="replicate")
-        neighbours = [padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-        fine = (weights * torch.stack(neighbours, dim=1)).sum(dim=1) / weights.sum(dim=1)
-        return F.pixel_shuffle(fine, 2)

@@ -1,0 +1,66 @@
+"""Recipe `msdepth`: depth in the reference frame and in each view's, honest scales, aligned features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from msdepth_training.augment import Batch
+from msdepth_training.geometry import full_precision
+from msdepth_training.networks import NetworkOutput
+from msdepth_training.objective.depth import depth_and_scale_loss, evidence_loss
+from msdepth_training.objective.points import PAIRS, alignment_loss, corresponding
+
+CONTRASTIVE_POINTS = 96
+"""In each scene."""
+
+
+def random_pair(generator: torch.Generator) -> tuple[int, int]:
+    """Two spectra."""
+    return PAIRS[int(torch.randint(len(PAIRS), (1,), generator=generator))]
+
+
+def aligned(features: dict[int, Tensor], batch: Batch, generator: torch.Generator) -> Tensor:
+    """InfoNCE of two random spectra at every level, relative to that of a network that cannot tell points apart.
+
+    Args:
+        features: stride to [B, 3, D, h, w], of any length.
+        batch: what the network was given.
+        generator: on the CPU, draws the pair and the points.
+
+    Returns:
+        Scalar.
+    """
+    pair, total = random_pair(generator), batch.depth_m.new_zeros(())
+    for stride, maps in features.items():
+        points = corresponding(batch, stride, pair, count=CONTRASTIVE_POINTS, generator=generator)
+        total = total + alignment_loss(maps, batch, points, pair)
+    return total / math.log(CONTRASTIVE_POINTS)
+
+
+def objective(
+    out: NetworkOutput, batch: Batch, *, max_m: float, alignment_weight: float, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """All terms and their sum under `total`.
+
+    Args:
+        out: of the network.
+        batch: what it was given, with depth in every camera's frame.
+        max_m: depth beyond it, and the sky, counts as this, metres.
+        alignment_weight: of the alignment term in the sum.
+        generator: on the CPU, draws the pair of spectra and the points of the alignment term.
+
+    Returns:
+        Scalars `fused`, `views`, `alignment` and `total`.
+    """
+    rows = torch.arange(batch.reference.shape[0], device=batch.reference.device)
+    with full_precision(batch.depth_m):
+        terms = {
+            "fused": depth_and_scale_loss(out, batch.depth_m[rows, batch.reference], max_m),
+            "views": evidence_loss(out.view, batch.depth_m.flatten(0, 1), max_m),
+            "alignment": aligned(out.descriptors, batch, generator),
+        }
+    terms["total"] = terms["fused"] + 0.6 * terms["views"] + alignment_weight * terms["alignment"]
+    return terms

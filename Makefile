@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
 PLAN ?= results_cpu
+SOAK ?= 30
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 PACKAGING := setup.py setup.cfg pyproject.toml constraints.txt package.xml
@@ -53,8 +54,8 @@ lint: $(TEST_STAMP) ## check style and types
 bench: $(TEST_STAMP) ## measure speed and accuracy; numbers in out/bench/bench.json
 	$(BIN)/python -m msdepth_training.bench --out $(OUT)/bench
 
-faults: $(TEST_STAMP) ## make every camera fail in every way before the running node; out/faults/faults.json (10 minutes)
-	PYTHONPATH=test/support $(BIN)/python -m fault_bench --out $(OUT)/faults
+faults: $(TEST_STAMP) ## make every camera fail in every way before the running node; out/faults/faults.json (45 minutes; SOAK=0: 15)
+	PYTHONPATH=test/support $(BIN)/python -m fault_bench --out $(OUT)/faults --soak-minutes $(SOAK)
 
 train: $(TEST_STAMP) ## train the shipped model again (goes on where it stopped), export it to out/models
 	$(BIN)/msdepth-train fuse --config tiny

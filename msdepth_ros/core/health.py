@@ -16,12 +16,13 @@ from msdepth_ros.core.stream import SpectrumCounts
 from msdepth_ros.core.timing_health import Timing, skews_s
 
 __all__ = [
-    "Fault", "Finding", "Health", "Level", "Seen", "SpectrumHealth", "Thresholds", "Verdict", "judge_matching",
-    "leave_out",
+    "Fault", "Finding", "Health", "Level", "Seen", "SpectrumHealth", "Thresholds", "Verdict", "blame_unmatched",
+    "judge_matching", "leave_out", "nothing_usable",
 ]  # fmt: skip
 
 SILENT_AFTER_NS = S
 MAX_REASON_LENGTH = 300
+_CLEAR_SHARE = 0.8  # of its threshold, below which a skew is over
 
 
 class Seen(NamedTuple):
@@ -119,6 +120,7 @@ class Health:
         self.last_failure = ""
         self._reference = reference
         self._used_ns: dict[str, int] = {}
+        self._skewed: set[str] = set()
 
     def publish(self, spectra: Iterable[str], now_ns: int) -> None:
         """Counts a depth image that went out, made of these cameras' images."""
@@ -144,7 +146,10 @@ class Health:
             found = [finding for finding in found if finding.fault is not Fault.FROZEN]
             found.append(Finding(Fault.FROZEN, Level.WARN, text))
         skew_s = self.skews_s(now_ns).get(spectrum, 0.0)
-        if abs(skew_s) > self.limits.skew_s:
+        if abs(skew_s) <= self.limits.skew_s * (_CLEAR_SHARE if spectrum in self._skewed else 1.0):
+            self._skewed.discard(spectrum)
+        else:
+            self._skewed.add(spectrum)
             text = (
                 f"stamps are {skew_s:+.2f} s from those of the other cameras: images are delayed or clocks differ; "
                 f"synchronise the clocks, or set sync.offset_s.{spectrum}"
@@ -155,7 +160,9 @@ class Health:
     def skews_s(self, now_ns: int) -> dict[str, float]:
         """How far each camera's stamps are from those of the others; only cameras that are heard."""
         offsets = {name: camera.timing.offset_ns(now_ns) for name, camera in self.spectra.items()}
-        return skews_s({name: offset for name, offset in offsets.items() if offset is not None}, self._reference)
+        credible = [name for name, camera in self.spectra.items() if camera.timing.is_credible]
+        heard = {name: offset for name, offset in offsets.items() if offset is not None}
+        return skews_s(heard, self._reference, credible)
 
     def used(self, now_ns: int) -> tuple[str, ...]:
         """The cameras whose images were in the depth of the last second."""
@@ -212,6 +219,12 @@ def leave_out(faults: Mapping[str, frozenset[Fault]]) -> dict[str, str]:
     return {name: min(fault.value for fault in found) for name, found in found_in.items() if found}
 
 
+def nothing_usable(reasons: Mapping[str, str]) -> str:
+    """What to say of a set all of whose images were left out, with the fault of each by spectrum."""
+    text = ", ".join(f"{spectrum} {reason}" for spectrum, reason in reasons.items())
+    return f"no image of the set is usable: {text}; look at the cameras"
+
+
 def judge_matching(
     spectrum: str, counts: SpectrumCounts, before: SpectrumCounts | None = None, *, share: float = 0.0
 ) -> Verdict:
@@ -221,7 +234,7 @@ def judge_matching(
         spectrum: The camera.
         counts: The synchronizer's counts now.
         before: A copy of them at the last judgement; None judges everything since the start.
-        share: Of the images that may fail to get into a set, 0 to 1; above 0, so may any two.
+        share: Of the images that may fail to get into a set, 0 to 1; above 0, so may any one.
     """
     past = before or SpectrumCounts()
     received, used = counts.received - past.received, counts.used - past.used
@@ -238,7 +251,27 @@ def judge_matching(
         "were pushed out by newer ones: this computer is overloaded": counts.overflow - past.overflow,
     }
     reason, count = max(reasons.items(), key=lambda entry: entry[1])
-    if count <= (max(share * received, 2) if share else 0):
+    if count <= (max(share * received, 1) if share else 0):
         return Verdict(Level.OK, f"{used} of {received} images in sets")
     level = Level.WARN if used else Level.ERROR
     return Verdict(level, f"{count} of {received} images {reason}")
+
+
+def blame_unmatched(findings: Mapping[str, list[Finding]], matching: Mapping[str, Verdict]) -> dict[str, list[Finding]]:
+    """Adds to what is wrong with each camera that its images get into no set, where that is its own fault.
+
+    While the stamps of one camera are off, those of a sound one may find no partner.
+
+    Args:
+        findings: of each camera.
+        matching: of `judge_matching`, of each camera.
+    """
+    off = {name for name, found in findings.items() if any(one.fault in _STAMPS_OFF for one in found)}
+    blamed = {name: list(found) for name, found in findings.items()}
+    for name, verdict in matching.items():
+        if verdict.level in (Level.WARN, Level.ERROR) and (not off or name in off):
+            blamed[name].append(Finding(Fault.UNMATCHED, verdict.level, verdict.message))
+    return blamed
+
+
+_STAMPS_OFF = frozenset({Fault.JUMPING, Fault.SKEWED})

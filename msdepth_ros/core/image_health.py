@@ -202,3 +202,5 @@ _SENTENCES = {
     Fault.NOISY: "the image is much noisier than usual; check gain and cable",
     Fault.BLURRED: "the image is much less sharp than usual; check lens and focus",
 }
+PICTURE_FAULTS = tuple(_SENTENCES)
+"""Everything that can be wrong with a picture by itself."""

@@ -14,63 +14,20 @@ Stamps say which images belong together (see `matching`); `now_ns`, from a clock
 - Cameras faster than the reference do not multiply the sets: what lies between two of its images is *surplus*.
 - The *pacemaker*, which is the reference while it is live, says what time it is. An image so far ahead of it that the
   pacemaker could not catch up before the deadline is refused as *ahead*: one camera with a wrong clock must not make
-  everybody else late. When the pacemaker, or any two spectra, jump back, everything that waits is forgotten and a
-  new timeline begins (a bag that loops).
+  everybody else late, nor may the reference if it is two against one (see `vote`). When the pacemaker, or any two
+  spectra, jump back, everything that waits is forgotten and a new timeline begins (a bag that loops).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.matching import FrameSet, Item, divide
-from msdepth_ros.core.spectra import SPECTRA, check_spectrum, in_canonical_order
+from msdepth_ros.core.spectra import in_canonical_order
 from msdepth_ros.core.stream import Stream, SynchronizerStatistics
+from msdepth_ros.core.synchronizer_config import SynchronizerConfig
+from msdepth_ros.core.vote import ReferenceVote
 
 __all__ = ["FrameSet", "Item", "SpectralSynchronizer", "SynchronizerConfig", "SynchronizerStatistics"]
-
-MS = 1_000_000
-
-
-@dataclass(frozen=True)
-class SynchronizerConfig:
-    """How to build sets; all times in nanoseconds.
-
-    Attributes:
-        spectra: The spectra that may come.
-        reference: The spectrum whose camera defines the output frame; it need not be one of `spectra`.
-        tolerance_ns: Largest distance of an image from the set's stamp; less than half a frame period is wise.
-        deadline_ns: Longest wait for a missing image, from the first arrival of a set.
-        stale_after_ns: A spectrum silent for longer is not waited for; more than the slowest camera's period.
-        reset_after_ns: Stamps that go back by more than this are a jump of the clock, not a late image.
-        offset_ns: Added to every stamp of a spectrum.
-        capacity: Images that may wait per spectrum.
-    """
-
-    spectra: tuple[str, ...] = SPECTRA
-    reference: str = "rgb"
-    tolerance_ns: int = 40 * MS
-    deadline_ns: int = 60 * MS
-    stale_after_ns: int = 500 * MS
-    reset_after_ns: int = 500 * MS
-    offset_ns: Mapping[str, int] = field(default_factory=dict)
-    capacity: int = 16
-
-    def __post_init__(self) -> None:
-        """Refuses what cannot work."""
-        if not self.spectra or len(set(self.spectra)) != len(self.spectra):
-            raise MsdepthError(f"synchronizer: spectra {list(self.spectra)} must name at least one, each once")
-        for name in (*self.spectra, self.reference):
-            check_spectrum(name)
-        unknown = set(self.offset_ns) - set(self.spectra)
-        if unknown:
-            raise MsdepthError(f"synchronizer: offset for {sorted(unknown)}, which is not among {list(self.spectra)}")
-        for name in ("tolerance_ns", "deadline_ns", "stale_after_ns", "reset_after_ns"):
-            if getattr(self, name) < 0:
-                raise MsdepthError(f"synchronizer: {name} is {getattr(self, name)}; it must not be negative")
-        if self.capacity < 1:
-            raise MsdepthError(f"synchronizer: capacity is {self.capacity}; it must be at least 1")
 
 
 class SpectralSynchronizer:
@@ -81,6 +38,7 @@ class SpectralSynchronizer:
         self.config = config
         self._order = in_canonical_order(config.spectra)
         self._streams = {name: Stream(config.capacity) for name in self._order}
+        self._vote = ReferenceVote(config.reference, self._streams)
         self._last: FrameSet | None = None
         self._now_ns: int | None = None
         self._pacemaker: str | None = None
@@ -96,7 +54,7 @@ class SpectralSynchronizer:
     @property
     def pending_count(self) -> int:
         """How many images wait."""
-        return sum(len(stream.pending) for stream in self._streams.values())
+        return len(self._vote.waiting) + sum(len(stream.pending) for stream in self._streams.values())
 
     def live(self, now_ns: int) -> tuple[str, ...]:
         """Returns the spectra that are waited for at this time, in canonical order."""
@@ -121,11 +79,12 @@ class SpectralSynchronizer:
         now_ns = self._advance(now_ns)
         stream.counts.received += 1
         arrival = Item(stamp_ns + self.config.offset_ns.get(spectrum, 0), item, now_ns)
-        self._choose_pacemaker(spectrum, now_ns)
-        if self._jumps_back(spectrum, arrival.stamp_ns):
-            self.reset()
-        if self._accepts(spectrum, stream, arrival):
-            stream.insert(arrival)
+        for name, believed in self._vote.believed(spectrum, arrival, self._patience_ns()):
+            self._choose_pacemaker(name, now_ns)
+            if self._jumps_back(name, believed.stamp_ns):
+                self.reset()
+            if self._accepts(name, self._streams[name], believed):
+                self._streams[name].insert(believed)
         return self._leave(now_ns)
 
     def poll(self, now_ns: int) -> list[FrameSet]:
@@ -134,10 +93,11 @@ class SpectralSynchronizer:
 
     def next_deadline_ns(self) -> int | None:
         """Returns when `poll` is worth calling if nothing arrives until then; None if nothing waits."""
-        waiting = [item.received_ns for stream in self._streams.values() for item in stream.pending.values()]
+        waiting = [item for stream in self._streams.values() for item in stream.pending.values()]
+        waiting += self._vote.waiting
         if not waiting:
             return None
-        moments = [min(waiting) + self.config.deadline_ns]
+        moments = [min(item.received_ns for item in waiting) + self.config.deadline_ns]
         for stream in self._streams.values():
             if stream.seen_ns is not None:
                 moments.append(stream.seen_ns + self.config.stale_after_ns + 1)
@@ -147,6 +107,7 @@ class SpectralSynchronizer:
         """Forgets what waits and begins a new timeline; which cameras are live is still known."""
         for stream in self._streams.values():
             stream.clear()
+        self._vote.clear()
         self._last = None
         self._jumped.clear()
         self._resets += 1
@@ -160,6 +121,7 @@ class SpectralSynchronizer:
             for stream in self._streams.values():
                 stream.seen_ns = stream.heard_ns = None
         self._now_ns = now_ns
+        self._vote.expire(now_ns - self.config.deadline_ns)
         return now_ns
 
     def _choose_pacemaker(self, arriving: str, now_ns: int) -> None:
@@ -214,9 +176,7 @@ class SpectralSynchronizer:
         expected_ns = pacemaker.expected_stamp_ns(arrival.received_ns)
         if expected_ns is None:
             return False
-        period_ns = pacemaker.period_ns()
-        limit_ns = self.config.reset_after_ns if period_ns is None else max(self.config.deadline_ns, period_ns)
-        return arrival.stamp_ns - expected_ns > limit_ns
+        return arrival.stamp_ns - expected_ns > self._patience_ns()
 
     def _is_late(self, stream: Stream, stamp_ns: int) -> bool:
         """Whether the image belongs to the set that left last, or to an older one."""
@@ -249,6 +209,11 @@ class SpectralSynchronizer:
     def _period_ns(self) -> int | None:
         """The pacemaker's period."""
         return None if self._pacemaker is None else self._streams[self._pacemaker].period_ns()
+
+    def _patience_ns(self) -> int:
+        """How far stamps may be from those that the pacemaker would have now."""
+        period_ns = self._period_ns()
+        return self.config.reset_after_ns if period_ns is None else max(self.config.deadline_ns, period_ns)
 
     def _leave(self, now_ns: int) -> list[FrameSet]:
         """Takes out every set that is ready, and the older ones with it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
 
 from msdepth_ros.core.findings import Fault, Finding, Level, S, Thresholds
 from msdepth_ros.core.image_health import Usual
@@ -11,7 +12,9 @@ from msdepth_ros.core.image_health import Usual
 WINDOW = 128
 RATE_SPAN_NS = S
 HOLD_NS = S
+CREDIBLE_AFTER_NS = 60 * S
 _RECENT = 8
+_OFFSETS = 2
 _MARGIN = 1.15
 _LEARN_RATE_S = 10.0
 
@@ -22,6 +25,8 @@ class Timing:
     def __init__(self) -> None:
         """Nothing has come yet."""
         self._arrivals_ns: deque[int] = deque(maxlen=WINDOW)
+        self._heard_ns: int | None = None
+        self._last_stamps_ns: deque[int] = deque(maxlen=2)  # more would hide a jump back by some periods
         self._stamps: deque[tuple[int, int]] = deque(maxlen=_RECENT)
         self._steps: deque[tuple[int, int]] = deque(maxlen=_RECENT)
         self._newest: tuple[int, int] | None = None
@@ -32,6 +37,8 @@ class Timing:
         self._slow = False
         self._jump = ""
         self._jumped_ns: int | None = None
+        self._home_ns = 0
+        self._away_since_ns: int | None = None
 
     def accept(self, stamp_ns: int, now_ns: int, limits: Thresholds) -> None:
         """Takes an image.
@@ -41,9 +48,13 @@ class Timing:
             now_ns: when it came, steady time.
             limits: in force now.
         """
-        if self._silence_ns(now_ns) > limits.silent_after_s * S:
+        if self.age_s(now_ns) > limits.silent_after_s:
             self._since_ns = now_ns  # the rate begins anew
             self._arrivals_ns.clear()
+        self._heard_ns = now_ns
+        if stamp_ns in self._last_stamps_ns:
+            return  # the same image once more makes no higher rate
+        self._last_stamps_ns.append(stamp_ns)
         self._arrivals_ns.append(now_ns)
         self._note_stamp(stamp_ns, now_ns, limits)
         rate_hz = self.rate_hz(now_ns)
@@ -52,11 +63,12 @@ class Timing:
         share = self._usual_rate.ratio(rate_hz)
         margin = _MARGIN if self._slow else 1.0
         self._slow = share < limits.min_rate_share * margin or rate_hz < limits.min_rate_hz * margin
-        self._usual_rate.learn(max(rate_hz, 1e-3), now_ns, slowly=self._slow)
+        unusual = self._slow or share * limits.min_rate_share > 1.0
+        self._usual_rate.learn(max(rate_hz, 1e-3), now_ns, slowly=unusual)
 
     def age_s(self, now_ns: int) -> float:
         """Returns the seconds since the last image; infinite before the first."""
-        return (now_ns - self._arrivals_ns[-1]) / S if self._arrivals_ns else float("inf")
+        return float("inf") if self._heard_ns is None else (now_ns - self._heard_ns) / S
 
     def rate_hz(self, now_ns: int) -> float:
         """Returns the images per second in the last second, or of the last few of a slow camera; 0 below two."""
@@ -69,12 +81,23 @@ class Timing:
         return (len(recent) - 1) * S / span_ns if len(recent) >= 2 and span_ns > 0 else 0.0
 
     def offset_ns(self, now_ns: int) -> int | None:
-        """Returns by how much the stamps are ahead of the steady clock, judged by the least delayed of the last.
+        """Returns by how much the stamps are ahead of the steady clock, judged by the less delayed of the last two.
 
-        Only differences between cameras mean anything. None while the camera is not heard.
+        Only differences between cameras mean anything. None while images do not come as usual: after a moment in
+        which this computer was busy, the images of one camera may have been taken and those of another still wait.
         """
-        recent = [stamp - arrival for stamp, arrival in self._stamps if now_ns - arrival <= RATE_SPAN_NS]
-        return max(recent) if len(recent) >= 2 else None
+        times_ns = [arrival for _, arrival in self._stamps]
+        if len(times_ns) < _OFFSETS or now_ns - times_ns[-1] > min(RATE_SPAN_NS, 2 * _longest_step_ns(times_ns)):
+            return None
+        return max(stamp - arrival for stamp, arrival in list(self._stamps)[-_OFFSETS:])
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether the stamps are where they have always been: of cameras that disagree, such a one is right.
+
+        Stamps that jumped and stay there become credible after a minute.
+        """
+        return self._away_since_ns is None
 
     def stamps_ns(self) -> list[int]:
         """The newest stamps, oldest first."""
@@ -82,7 +105,7 @@ class Timing:
 
     def findings(self, now_ns: int, limits: Thresholds) -> list[Finding]:
         """What is wrong now; nothing before the first image."""
-        if not self._arrivals_ns:
+        if self._heard_ns is None:
             return []
         found = []
         if self.age_s(now_ns) > limits.silent_after_s:
@@ -94,9 +117,6 @@ class Timing:
         if self._jumped_ns is not None and now_ns - self._jumped_ns <= HOLD_NS:
             found.append(Finding(Fault.JUMPING, Level.WARN, f"{self._jump}; check how the driver stamps"))
         return found
-
-    def _silence_ns(self, now_ns: int) -> float:
-        return now_ns - self._arrivals_ns[-1] if self._arrivals_ns else float("inf")
 
     def _note_stamp(self, stamp_ns: int, now_ns: int, limits: Thresholds) -> None:
         """Compares the step of the stamps with the time that passed, at the speed at which a recording plays.
@@ -117,10 +137,21 @@ class Timing:
             if self._odd < limits.confirm_images:
                 return
             self._jump, self._jumped_ns = f"stamps jumped by {jump_ns / S:+.2f} s", now_ns
+            self._away_since_ns = self._away_since_ns or now_ns
             self._odd = 0
             self._stamps.clear()
         self._sound = self._newest
         self._stamps.append(self._newest)
+        self._note_home(stamp_ns - now_ns, now_ns, limits)
+
+    def _note_home(self, offset_ns: int, now_ns: int, limits: Thresholds) -> None:
+        """Keeps where the stamps were before they jumped, and sees when they are back."""
+        if self._away_since_ns is not None:
+            back = abs(offset_ns - self._home_ns) <= limits.stamp_jump_s * S
+            if not back and now_ns - self._away_since_ns <= CREDIBLE_AFTER_NS:
+                return
+            self._away_since_ns = None
+        self._home_ns = offset_ns
 
     def _speed(self) -> float:
         """How fast the stamps run against the clock; 1 unless they keep running faster, as in a quick replay."""
@@ -132,7 +163,11 @@ class Timing:
         return max(1.0, usual_step_ns * len(self._steps) / elapsed_ns)
 
 
-def skews_s(offsets_ns: dict[str, int], reference: str) -> dict[str, float]:
+def _longest_step_ns(times_ns: Sequence[int]) -> int:
+    return max(later - earlier for earlier, later in pairwise(times_ns))
+
+
+def skews_s(offsets_ns: Mapping[str, int], reference: str, credible: Collection[str] | None = None) -> dict[str, float]:
     """How far each camera's stamps are from those of the others at the same moment.
 
     The middle one of three is right; of two the reference is, or else the one that is ahead: the other may be delayed.
@@ -140,6 +175,7 @@ def skews_s(offsets_ns: dict[str, int], reference: str) -> dict[str, float]:
     Args:
         offsets_ns: of `Timing.offset_ns`, by spectrum.
         reference: spectrum that others are compared with when there are two.
+        credible: those of which one is right, if any of them is heard; all where not given.
 
     Returns:
         Seconds by spectrum; positive is ahead.
@@ -149,10 +185,11 @@ def skews_s(offsets_ns: dict[str, int], reference: str) -> dict[str, float]:
     """
     if not offsets_ns:
         return {}
-    ordered = sorted(offsets_ns.values())
+    asked = {name: offset for name, offset in offsets_ns.items() if credible is None or name in credible} or offsets_ns
+    ordered = sorted(asked.values())
     basis = ordered[len(ordered) // 2]
     if len(ordered) == 2:
-        basis = offsets_ns.get(reference, ordered[1])
+        basis = asked.get(reference, ordered[1])
     return {name: (offset - basis) / S for name, offset in offsets_ns.items()}
 
 

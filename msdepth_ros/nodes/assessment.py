@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rclpy.node import Node
 
 from msdepth_ros.core.findings import Fault, Finding, Level, Verdict, verdict_of
-from msdepth_ros.core.health import Health, judge_matching
+from msdepth_ros.core.health import Health, blame_unmatched, judge_matching
 from msdepth_ros.core.stream import SpectrumCounts
 from msdepth_ros.core.synchronizer import SpectralSynchronizer
 from msdepth_ros.core.timing_health import nearest_skews_s
@@ -23,11 +23,19 @@ _LOOKS = 6  # five a second: counts are compared with those of one second ago
 
 
 class Task(NamedTuple):
-    """One status: its level, a sentence for people, and numbers for scripts, made only if somebody reads them."""
+    """One status.
+
+    Attributes:
+        level: how bad it is.
+        message: a sentence for people.
+        values: numbers for scripts, made only if somebody reads them.
+        faults: words for scripts; when they change, people want to know at once.
+    """
 
     level: Level
     message: str
     values: Callable[[], Mapping[str, Any]] = dict
+    faults: str = ""
 
 
 class Assessment:
@@ -48,7 +56,8 @@ class Assessment:
     def tasks(self) -> dict[str, Task]:
         """Returns every task now; call it five times a second."""
         matching = self._matching()
-        self._findings = {camera.spectrum: self._judge(camera, matching) for camera in self._pipeline.inputs}
+        findings = {camera.spectrum: self._judge(camera) for camera in self._pipeline.inputs}
+        self._findings = blame_unmatched(findings, matching)
         tasks = {f"camera {camera.spectrum}": self._camera(camera) for camera in self._pipeline.inputs}
         tasks["synchronizer"] = self._synchronizer(matching)
         tasks["inference"] = self._inference()
@@ -84,7 +93,7 @@ class Assessment:
         share = self._pipeline.settings.health.unmatched_share
         return {name: judge_matching(name, now, before.get(name), share=share) for name, now in counts.items()}
 
-    def _judge(self, camera: CameraInput, matching: Mapping[str, Verdict]) -> list[Finding]:
+    def _judge(self, camera: CameraInput) -> list[Finding]:
         """All that is wrong with a camera: by itself, compared with others, and around it."""
         statistics = self._pipeline.equipment.statistics
         findings = statistics.look(lambda health, now: health.findings(camera.spectrum, now))
@@ -93,23 +102,21 @@ class Assessment:
             if obstacle is not None:
                 findings = [finding for finding in findings if finding.fault is not Fault.SILENT]
                 findings.append(obstacle)
-        matched = matching.get(camera.spectrum)
-        if matched is not None and matched.level in (Level.WARN, Level.ERROR):
-            findings.append(Finding(Fault.UNMATCHED, matched.level, matched.message))
         return findings
 
     def _camera(self, camera: CameraInput) -> Task:
         findings = self._findings[camera.spectrum]
         statistics = self._pipeline.equipment.statistics
 
+        faults = ",".join(sorted({finding.fault.value for finding in findings}))
+
         def values() -> dict[str, Any]:
             numbers = statistics.look(lambda health, now: _numbers(health, camera.spectrum, now))
-            faults = ",".join(sorted({finding.fault.value for finding in findings}))
             return {"topic": camera.image_topic, "faults": faults, **numbers}
 
         rate_hz = statistics.look(lambda health, now: health.spectra[camera.spectrum].timing.rate_hz(now))
         verdict = verdict_of(findings, f"{rate_hz:.1f} Hz")
-        return Task(verdict.level, verdict.message, values)
+        return Task(verdict.level, verdict.message, values, faults)
 
     def _synchronizer(self, matching: Mapping[str, Verdict]) -> Task:
         sets = self._pipeline.equipment.statistics.sets_by_spectra()
@@ -124,7 +131,8 @@ class Assessment:
             values[f"images_dropped_{spectrum}"] = counts.dropped
             values[f"skew_ms_{spectrum}"] = counts.skew_ns * 1e-6
             verdict = matching[spectrum]
-            if Level.STALE != verdict.level > worst.level:  # a silent camera is the camera's matter
+            blamed = any(finding.fault is Fault.UNMATCHED for finding in self._findings[spectrum])
+            if blamed and verdict.level > worst.level:
                 worst = Verdict(verdict.level, f"{spectrum}: {verdict.message}")
         return Task(worst.level, worst.message, lambda: values)
 
@@ -134,9 +142,8 @@ class Assessment:
         def values() -> dict[str, Any]:
             return {
                 "model": engine.info.name, "model_version": engine.info.version, "model_path": engine.info.path,
-                "providers": ",".join(engine.providers), "dropped": statistics.count("dropped"),
-                "skipped": statistics.count("skipped"), "errors": statistics.count("errors"),
-                "last_error": statistics.last_error,
+                "providers": ",".join(engine.providers), "last_error": statistics.last_error,
+                **{name: statistics.count(name) for name in ("dropped", "dropped_while_idle", "skipped", "errors")},
                 **{f"inference_ms_{name}": value for name, value in statistics.inference_ms().items()},
             }  # fmt: skip
 

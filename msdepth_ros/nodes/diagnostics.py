@@ -27,7 +27,7 @@ class _State(NamedTuple):
 
 
 class Diagnostics:
-    """Looks five times a second; publishes once a second, and at once when a level changed. In every state of the node.
+    """Looks five times a second, in every state of the node; publishes once a second, and at once what is new.
 
     Args:
         node: to publish with.
@@ -43,7 +43,7 @@ class Diagnostics:
         self._assessment: Assessment | None = None
         self._state = _State("not configured")
         self._watchdog = Watchdog()
-        self._levels: dict[str, Level] = {}
+        self._told: dict[str, tuple[Level, str]] = {}
         self._published_s = self._activated_s = 0.0
         self._clock_told = False
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -77,9 +77,9 @@ class Diagnostics:
             return
         try:
             tasks = self.tasks()
-            levels = {name: task.level for name, task in tasks.items()}
-            if levels != self._levels or time.monotonic() - self._published_s >= _PERIOD_S - _LOOK_EVERY_S / 2:
-                self._levels, self._published_s = levels, time.monotonic()
+            told = {name: (task.level, task.faults) for name, task in tasks.items()}
+            if told != self._told or time.monotonic() - self._published_s >= _PERIOD_S - _LOOK_EVERY_S / 2:
+                self._told, self._published_s = told, time.monotonic()
                 array = DiagnosticArray(status=self._statuses(tasks))
                 array.header.stamp = self._node.get_clock().now().to_msg()
                 self._publisher.publish(array)

@@ -14,7 +14,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from msdepth_ros.core.engine import DepthEngine
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health import Fault, Seen, leave_out
+from msdepth_ros.core.health import Fault, Seen, leave_out, nothing_usable
 from msdepth_ros.core.image_health import measure
 from msdepth_ros.core.output import published_depth_m
 from msdepth_ros.core.settings import Settings
@@ -65,9 +65,7 @@ class Pipeline:
         equipment.statistics.set_limits(fixed.health)
         equipment.statistics.restart_health()
         self.matcher = make_matcher(fixed)
-        self._worker = NewestItemWorker[FrameSet](
-            self._process, on_drop=lambda _: self.equipment.statistics.note("dropped"), on_error=self._failed
-        )
+        self._worker = NewestItemWorker[FrameSet](self._process, on_drop=self._dropped, on_error=self._failed)
         # Deadlines are about how long people wait, whatever the simulation's clock does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(1.0, self._guard(self._on_deadline), clock=steady)
@@ -158,6 +156,12 @@ class Pipeline:
         self._timer.timer_period_ns = max(_SOONEST_NS, deadline_ns - time.monotonic_ns())
         self._timer.reset()
 
+    def _dropped(self, _: FrameSet, idle: bool) -> None:
+        """Counts a set that a newer one replaced; that there was time for it is worth knowing."""
+        self.equipment.statistics.note("dropped")
+        if idle:
+            self.equipment.statistics.note("dropped_while_idle")
+
     def _process(self, frame_set: FrameSet) -> None:
         """Computes and publishes one set, in the inference thread."""
         equipment, settings = self.equipment, self._settings()
@@ -196,8 +200,7 @@ class Pipeline:
         reasons = leave_out(faults) if settings.health.leave_out else {}
         self.equipment.statistics.left_out(reasons)
         if len(reasons) == len(frames):
-            text = ", ".join(f"{spectrum} {reason}" for spectrum, reason in reasons.items())
-            self.equipment.statistics.unusable(f"no image of the set is usable: {text}; look at the cameras")
+            self.equipment.statistics.unusable(nothing_usable(reasons))
         return {spectrum: frame for spectrum, frame in frames.items() if spectrum not in reasons}
 
     def _since_ms(self, stamp_ns: int) -> float | None:

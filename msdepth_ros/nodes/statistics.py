@@ -109,8 +109,9 @@ class Statistics:
         """Counts what happened to a set.
 
         Args:
-            name: ``formed`` by the synchronizer, ``dropped`` because a newer one replaced it before its turn,
-                ``skipped`` because nobody wants depth, or ``unusable`` because no image of it was.
+            name: ``formed`` by the synchronizer, ``dropped`` because a newer one replaced it before its turn
+                (``dropped_while_idle``, too, if nothing else was computed when it came), ``skipped`` because nobody
+                wants depth, or ``unusable`` because no image of it was.
             count: how many.
         """
         with self._lock:

@@ -15,7 +15,8 @@ class NewestItemWorker(Generic[ItemT]):
 
     Args:
         work: called in the thread, one item at a time.
-        on_drop: called in the submitting thread for an item that a newer one replaced; it must not submit.
+        on_drop: called in the submitting thread for an item that a newer one replaced, and with whether it came while
+            nothing else was worked on, so that there would have been time for it; it must not submit.
         on_error: called in the thread with what `work` raised; the thread goes on.
     """
 
@@ -23,11 +24,12 @@ class NewestItemWorker(Generic[ItemT]):
         self,
         work: Callable[[ItemT], None],
         *,
-        on_drop: Callable[[ItemT], None],
+        on_drop: Callable[[ItemT, bool], None],
         on_error: Callable[[Exception], None],
     ) -> None:
         self._work, self._on_drop, self._on_error = work, on_drop, on_error
         self._slot: ItemT | None = None
+        self._slot_came_idle = False
         self._stopping = False
         self._begun_s: float | None = None
         self._changed = threading.Condition()
@@ -41,9 +43,10 @@ class NewestItemWorker(Generic[ItemT]):
             if self._stopping:
                 return
             replaced, self._slot = self._slot, item
+            came_idle, self._slot_came_idle = self._slot_came_idle, self._begun_s is None and replaced is None
             self._changed.notify()
         if replaced is not None:
-            self._on_drop(replaced)
+            self._on_drop(replaced, came_idle)
 
     @property
     def stopping(self) -> bool:

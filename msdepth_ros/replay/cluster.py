@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple
 
@@ -142,11 +142,11 @@ class RayWorkers:
                 return Done(key, None, f"its worker was lost {_RETRIES + 1} times: {_line(failure)}")
         return Done(key, value, error)
 
-    def cancel(self) -> None:
-        """Forget all work that is not finished."""
-        with suppress(Exception):  # whatever goes wrong, nobody waits for it
-            for reference in self._pending:
-                self._ray.cancel(reference, force=True)
+    def forget(self) -> None:
+        """Wait no longer for work that is not finished; what is under way ends when the cluster is left."""
+        # Not `ray.cancel`: when the work is done at that very moment, Ray aborts this whole process ("Tried to complete
+        # task that was not pending"). Leaving ends it as surely: with a cluster on this machine, and elsewhere because
+        # Ray kills the workers of whoever disconnects.
         self._pending.clear()
 
     @contextmanager

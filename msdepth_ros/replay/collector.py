@@ -10,7 +10,7 @@ import numpy as np
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.replay.bag import Payload
-from msdepth_ros.replay.results import MessageRef, Plan, SetPlan
+from msdepth_ros.replay.plans import MessageRef, Plan, SetPlan
 
 _GAP_NS = 1_000_000_000
 Key = tuple[str, int, int]

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.replay.results import HIGHER_IS_BETTER, SCORES, Summary
 
-METRICS = (*SCORES, "ece", "consistency")
+METRICS = (*SCORES, "ece", "consistency", "answered")
+"""What is compared; `answered` is the share of the sets that have depth: errors say nothing of the others."""
 _SAME = 1e-9
 
 
@@ -140,7 +141,9 @@ def _changes(variant: str, other: Summary, this: Summary, limits: Sequence[Limit
 def _values(result: Mapping[str, Any]) -> dict[str, float | None]:
     """Metrics of a RESULT by name."""
     shares = list(result["consistency"].values())
-    return {**result["scores"], "ece": result["ece"], "consistency": sum(shares) / len(shares) if shares else None}
+    answered = result["sets_with_depth"] / result["sets"] if result["sets"] else None
+    consistency = sum(shares) / len(shares) if shares else None
+    return {**result["scores"], "ece": result["ece"], "consistency": consistency, "answered": answered}
 
 
 def _differences(other: Summary, this: Summary) -> Iterator[str]:

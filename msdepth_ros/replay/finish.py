@@ -85,6 +85,7 @@ def table(summary: Summary) -> str:
     head = (
         "cameras",
         "sets",
+        "depth",
         "truth",
         "AbsRel",
         "scaled",
@@ -120,7 +121,7 @@ def _row(name: str, result: Any) -> tuple[str, ...]:
     agreement = sum(shares) / len(shares) if shares else None
     numbers = [scores[key] for key in ("abs_rel", "abs_rel_median_scaled", "rmse", "delta_1")]
     numbers += [result["ece"], scores["ause"], result["confidence"], agreement]
-    counts = (str(result["sets_with_depth"]), str(result["sets_with_truth"]))
+    counts = tuple(str(result[key]) for key in ("sets", "sets_with_depth", "sets_with_truth"))
     return (name, *counts, *("-" if value is None else f"{value:.3f}" for value in numbers))
 
 

@@ -114,7 +114,7 @@ class Fleet:
             self._workers.submit("providers", providers_of, self._task)
             self.providers = tuple(self._workers.next_done().value or ())
         except BaseException:  # an interrupt, too: nobody will take what is still under way
-            self._workers.cancel()
+            self._workers.forget()
             raise
         # In the order of the recordings, not in that in which workers finished.
         self.failed = {name: bag.failure[1] for name, bag in self._bags.items() if bag.failure}
@@ -150,7 +150,7 @@ class Fleet:
                 self._workers.submit(key, run_pictures, self._task, plan.path, part)
             done = self._workers.next_done()
             if done.error:
-                self._workers.cancel()
+                self._workers.forget()
                 raise MsdepthError(f"{done.key[0]}: no pictures of set {done.key[3]}: {done.error}")
             yield from done.value
 

@@ -10,11 +10,13 @@ from typing import Protocol
 
 from msdepth_ros.core.engine import DepthEngine
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.replay.camera_images import cpu_count
 from msdepth_ros.replay.frames import FrameWriter, read_frames
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.pictures import FramePictures, RecordKey, encode
 from msdepth_ros.replay.planning import BagPlan, plan_bag
-from msdepth_ros.replay.results import FrameRecord, Plan
+from msdepth_ros.replay.plans import Plan
+from msdepth_ros.replay.results import FrameRecord
 from msdepth_ros.replay.runner import Computed, run
 
 Sink = Callable[[Computed], None]
@@ -84,9 +86,9 @@ class LocalEvaluation:
         """Computes every recording; afterwards `failed` tells which of them could not be."""
         for name, path in self._bags.items():
             if self._say:
-                self._say(f"reading the times of {name}")
+                self._say(f"looking at the images of {name}")
             try:
-                self._plans[name] = plan_bag(path, name, self._options)
+                self._plans[name] = plan_bag(path, name, self._options, threads=cpu_count())
             except MsdepthError as error:
                 self.failed[name] = str(error)
         total = sum(len(plan) for bag in self._plans.values() for plan in bag.plans)

@@ -10,9 +10,14 @@ from typing import Any
 
 from msdepth_ros.core.engine import DepthEngine, default_model_path
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.faults import FaultSpan
 from msdepth_ros.core.settings import S, Settings
 from msdepth_ros.core.spectra import in_canonical_order
-from msdepth_ros.replay.faults import Fault
+
+_JUDGED_BY = (
+    "leave_out", "confirm_images", "clear_images", "frozen_after_s", "black_level", "overexposed_share",
+    "flat_contrast", "flat_thermal_counts", "noise_ratio", "blur_ratio",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class EvaluateOptions:
     truth_tolerance_s: float = 0.04
     drop: tuple[str, ...] = ()
     sweep: bool = False
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[FaultSpan, ...] = ()
     start_s: float = 0.0
     duration_s: float | None = None
     every: int = 1
@@ -117,6 +122,7 @@ class EvaluateOptions:
             "sync_deadline_s": settings.sync_deadline_s,
             "sync_stale_after_s": settings.sync_stale_after_s,
             "sync_offset_s": dict(settings.sync_offset_s),
+            "health": {name: getattr(settings.health, name) for name in _JUDGED_BY},
             "ground_truth": self.ground_truth,
             "truth_tolerance_s": self.truth_tolerance_s,
             "faults": [str(fault) for fault in self.faults],

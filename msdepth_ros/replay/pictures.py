@@ -58,6 +58,8 @@ def encode(snapshot: Snapshot) -> FramePictures:
     for word in snapshot.record.health:
         spectrum, _, what = word.partition(":")
         trouble.setdefault(f"input-{spectrum}", []).append(what)
+    for name in trouble.keys() - {f"input-{spectrum}" for spectrum in snapshot.record.spectra}:
+        trouble[name].append("not used")
     tiles = moment_tiles(snapshot.moment)
     noted = (replace(t, note=", ".join(trouble[t.name])) if t.name in trouble and t.image else t for t in tiles)
     return FramePictures(snapshot.record, tuple(noted))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from msdepth_ros.replay.frames import FrameWriter, read_frames
 from msdepth_ros.replay.planning import BagPlan
-from msdepth_ros.replay.results import FrameRecord, Plan
+from msdepth_ros.replay.plans import Plan
+from msdepth_ros.replay.results import FrameRecord
 
 _SIZE_BYTES = 8
 

@@ -20,7 +20,7 @@ from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.calibration import RIG_BESIDE_BAG
 from msdepth_ros.replay.options import EvaluateOptions
-from msdepth_ros.replay.results import Plan
+from msdepth_ros.replay.plans import Plan
 
 SETS_PER_PIECE = 200
 """Some ten seconds of work: long beside the start of a piece, short beside what a lost worker or an interrupt costs."""

@@ -129,9 +129,9 @@ def read_packets(config: PlaybackConfig) -> Iterator[Packet]:
         while True:
             stamps: list[tuple[int, str]] = []
             for packet in in_order(_one_pass(bag, sources, infos, length_ns), _REORDER_NS):
-                stamps.append((packet.stamp_ns, packet.name))
-                if length_ns is not None and packet.stamp_ns - stamps[0][0] >= length_ns:
+                if length_ns is not None and stamps and packet.stamp_ns - stamps[0][0] >= length_ns:
                     break
+                stamps.append((packet.stamp_ns, packet.name))
                 yield packet._replace(stamp_ns=packet.stamp_ns + offset_ns, loop_ns=offset_ns)
             if not config.loop:
                 return

@@ -1,26 +1,23 @@
-"""The data model of `msdepth evaluate`: what is planned, what one set gave, and what all of them give together.
+"""The data model of `msdepth evaluate`: what one set gave, and what all of them give together.
 
-Three steps share it. *Plan*: stamps alone decide which images form a set. *Run*: each planned set becomes one
-`FrameRecord`, on any machine and in any order. *Summarise*: a pure function of all records in the order of
+Three steps share it. *Plan*: which images form a set, and which of them are used (see `plans`). *Run*: each planned set
+becomes one `FrameRecord`, on any machine and in any order. *Summarise*: a pure function of all records in the order of
 `record_key`, so that any division of the work merges to the same bits (see `summary`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.replay.moments import Moment
+from msdepth_ros.replay.plans import SetPlan
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3", "silog")
 """Metrics of one image, unscaled; each also as `<metric>_median_scaled`. Units as in `core.metrics.DepthMetrics`."""
 _SHARES = ("delta_1", "delta_2", "delta_3")
-HIGHER_IS_BETTER = (*_SHARES, *(f"{name}_median_scaled" for name in _SHARES), "coverage", "consistency")
+HIGHER_IS_BETTER = (*_SHARES, *(f"{name}_median_scaled" for name in _SHARES), "coverage", "consistency", "answered")
 """Of all other metrics less is better."""
 SCORES = (*METRICS, *(f"{name}_median_scaled" for name in METRICS), "coverage", "ause")
 """Everything that needs ground truth; keys of `FrameRecord.scores`."""
@@ -28,55 +25,6 @@ BAND_EDGES_M = (0.0, 5.0, 10.0, 20.0, 30.0, 40.0, 60.0, 80.0)
 """Bands of true depth for the error by distance: [lower, upper)."""
 BIN_COUNT = 15
 """Equal bins of confidence over [0,1] for the reliability diagram."""
-
-
-class MessageRef(NamedTuple):
-    """Which message of a bag: topic, time of recording, and which of those with the same time.
-
-    Attributes:
-        topic: In the bag.
-        log_ns: When it was recorded.
-        repeat: 0 for the first message of this topic with this time of recording.
-        stamp_ns: The header's stamp; offsets of the synchronizer not applied.
-    """
-
-    topic: str
-    log_ns: int
-    repeat: int
-    stamp_ns: int
-
-
-class SetPlan(NamedTuple):
-    """One set that the synchronizer made of a recording, before anything is decoded.
-
-    Attributes:
-        bag: Name of the recording, unique in this evaluation.
-        variant: The cameras that take part, for example `rgb+thermal`.
-        number: Number of the set in its bag and variant, from 0, before `--every`.
-        stamp_ns: The set's stamp.
-        inputs: The image of each spectrum in the set.
-        truth: The ground truth nearest in time, None if there is none within the tolerance.
-        wait_ms: From the recording of the set's newest image until the synchronizer let the set go.
-        frozen: Spectra whose image repeats the one before it, byte by byte.
-        snapshot: Give the pictures of this set, too.
-        consistency: Also compare each spectrum's own depth with the fused one.
-    """
-
-    bag: str
-    variant: str
-    number: int
-    stamp_ns: int
-    inputs: Mapping[str, MessageRef]
-    truth: MessageRef | None
-    wait_ms: float
-    frozen: tuple[str, ...] = ()
-    snapshot: bool = False
-    consistency: bool = False
-
-    @property
-    def refs(self) -> tuple[MessageRef, ...]:
-        """Every message that the set needs."""
-        return (*self.inputs.values(), *(() if self.truth is None else (self.truth,)))
 
 
 @dataclass(frozen=True)
@@ -103,7 +51,7 @@ class FrameRecord:
         variant: As planned.
         number: As planned.
         stamp_ns: Of the depth.
-        spectra: The cameras whose images went in, in canonical order.
+        spectra: The cameras whose images went into the network, in canonical order.
         skew_ms: Newest minus oldest stamp in the set.
         scores: `SCORES` by name; empty without ground truth.
         truth_stamp_ns: Of the ground truth; None without.
@@ -117,7 +65,8 @@ class FrameRecord:
         bin_counts: Scored pixels in each bin of confidence.
         bin_confidence_sums: Sum of the confidences in each bin.
         bin_correct_counts: Pixels in each bin whose depth is within a factor 1.25 of the truth.
-        health: Words such as `rgb:black`, `nir:missing`, `thermal:frozen`, sorted.
+        health: Words such as `rgb:black`, `nir:missing`, `thermal:frozen`, sorted: what is wrong with the images of the
+            set. Those that were used all the same are in `spectra`.
         error: Why there is no depth, or why an image had to be left out; empty if all is well.
         timings: None where there is no depth.
     """
@@ -198,80 +147,3 @@ class Summary:
 def record_key(record: FrameRecord | SetPlan) -> tuple[str, int, str, int]:
     """Order of records wherever order matters: bag, variant (more cameras first), number of the set."""
     return (record.bag, -len(record.variant.split("+")), record.variant, record.number)
-
-
-_REF = [("log_ns", np.int64), ("stamp_ns", np.int64), ("repeat", np.int32)]
-_ROW = np.dtype(
-    [("number", np.int64), ("stamp_ns", np.int64), ("wait_ms", np.float64), ("flags", np.uint16)]
-    + [(name, np.dtype(_REF)) for name in (*SPECTRA, "truth")]
-)
-_SNAPSHOT, _CONSISTENCY = 1, 2
-_PRESENT = 2  # the first of the bits for: spectra and truth present, then spectra frozen
-
-
-class Plan(Sequence[SetPlan]):
-    """The sets of one bag and one variant in order; a hundred bytes each, so that an hour costs a few megabytes.
-
-    Args:
-        bag: Name of the recording, unique in this evaluation.
-        variant: The cameras that take part.
-        topics: Topic of each spectrum, and of `truth`.
-        rows: As `pack` makes them.
-    """
-
-    def __init__(self, bag: str, variant: str, topics: Mapping[str, str], rows: NDArray[Any]) -> None:
-        """Take the rows as they are."""
-        self.bag, self.variant, self.topics, self.rows = bag, variant, dict(topics), rows
-
-    @classmethod
-    def pack(cls, bag: str, variant: str, topics: Mapping[str, str], sets: Iterator[SetPlan] | list[SetPlan]) -> Plan:
-        """Packs sets of this bag and variant."""
-        return cls(bag, variant, topics, np.fromiter((_row(planned) for planned in sets), _ROW))
-
-    def __len__(self) -> int:
-        """Number of sets."""
-        return len(self.rows)
-
-    def __getitem__(self, item: Any) -> Any:  # noqa: ANN401  a set for an index, a plan for a slice
-        """One set, or a part of the plan."""
-        if isinstance(item, slice):
-            return Plan(self.bag, self.variant, self.topics, self.rows[item])
-        return self._unpack(self.rows[item])
-
-    def has(self, name: str) -> NDArray[np.bool_]:
-        """Which sets have an image of a spectrum, or a `truth`."""
-        bit = _PRESENT + (*SPECTRA, "truth").index(name)
-        return (self.rows["flags"] >> bit & 1).astype(bool)
-
-    def pictures_of(self, numbers: Collection[int]) -> Plan:
-        """The part of this plan that has these numbers, with the wish for pictures."""
-        rows = self.rows[np.isin(self.rows["number"], list(numbers))].copy()
-        rows["flags"] |= _SNAPSHOT
-        return Plan(self.bag, self.variant, self.topics, rows)
-
-    def _unpack(self, row: Any) -> SetPlan:  # noqa: ANN401  a record of a structured array
-        flags = int(row["flags"])
-        refs = {
-            name: MessageRef(self.topics[name], *(int(row[name][key]) for key in ("log_ns", "repeat", "stamp_ns")))
-            for bit, name in enumerate((*SPECTRA, "truth"), start=_PRESENT)
-            if flags >> bit & 1
-        }
-        frozen = tuple(name for bit, name in enumerate(SPECTRA, start=_PRESENT + len(SPECTRA) + 1) if flags >> bit & 1)
-        truth = refs.pop("truth", None)
-        return SetPlan(
-            self.bag, self.variant, int(row["number"]), int(row["stamp_ns"]), refs, truth, float(row["wait_ms"]),
-            frozen, bool(flags & _SNAPSHOT), bool(flags & _CONSISTENCY),
-        )  # fmt: skip
-
-
-def _row(planned: SetPlan) -> tuple[Any, ...]:
-    """A set as a row of a plan."""
-    flags = _SNAPSHOT * planned.snapshot + _CONSISTENCY * planned.consistency
-    refs = []
-    for bit, name in enumerate((*SPECTRA, "truth"), start=_PRESENT):
-        ref = planned.truth if name == "truth" else planned.inputs.get(name)
-        flags |= (ref is not None) << bit
-        refs.append((0, 0, 0) if ref is None else (ref.log_ns, ref.stamp_ns, ref.repeat))
-    for bit, name in enumerate(SPECTRA, start=_PRESENT + len(SPECTRA) + 1):
-        flags |= (name in planned.frozen) << bit
-    return (planned.number, planned.stamp_ns, planned.wait_ms, flags, *refs)

@@ -21,20 +21,19 @@ from numpy.typing import NDArray
 from msdepth_ros.core.camera import RigViews
 from msdepth_ros.core.engine import DepthEngine, DepthResult, NetworkInput
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.faults import apply_fault
-from msdepth_ros.core.images import decode_image, spectrum_image
+from msdepth_ros.core.health import leave_out, nothing_usable
 from msdepth_ros.core.output import published_depth_m
-from msdepth_ros.core.settings import S
 from msdepth_ros.replay.bag import Bag, Payload
 from msdepth_ros.replay.calibration import Calibration, load_calibration
+from msdepth_ros.replay.camera_images import CameraImages
 from msdepth_ros.replay.collector import Collector, Gathered, Key, key_of
-from msdepth_ros.replay.faults import IMAGE_FAULTS
 from msdepth_ros.replay.ground_truth import Truth, TruthReader
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.planning import sources_of
+from msdepth_ros.replay.plans import Plan, SetPlan
 from msdepth_ros.replay.read_ahead import ReadAhead
-from msdepth_ros.replay.results import FrameRecord, MessageRef, Plan, SetPlan, SetResult, Timings
-from msdepth_ros.replay.scoring import agreement, image_health, mean_confidences, score_against
+from msdepth_ros.replay.results import FrameRecord, SetResult, Timings
+from msdepth_ros.replay.scoring import agreement, mean_confidences, score_against
 from msdepth_ros.replay.snapshots import make_snapshot
 
 _AHEAD_BYTES = 256 * 1024 * 1024
@@ -65,11 +64,10 @@ class Job:
 
     Attributes:
         planned: As planned.
-        images: What the network gets, by spectrum.
+        images: What the network gets, by spectrum; for pictures, also what is left out.
         prepared: The same as network input, and that of each spectrum alone where it is wanted.
         prepare_ms: How long that took, for one of them.
         truth: None where there is none, or it cannot be used.
-        health: What is wrong with the images: words such as `rgb:black`.
         problems: Why images or the truth could not be used.
     """
 
@@ -78,7 +76,6 @@ class Job:
     prepared: tuple[NetworkInput, ...]
     prepare_ms: float
     truth: Truth | None
-    health: tuple[str, ...]
     problems: tuple[str, ...] = field(default=())
 
     @property
@@ -111,6 +108,7 @@ class Scene:
         self.views: RigViews = self.calibration.rig.views(engine.info.width, engine.info.height, reference)
         self.frame_id = self.calibration.frames.get(reference) or f"{reference}_optical_frame"
         self.max_m = min(options.settings.depth_max_m, engine.info.max_m)
+        self._images = CameraImages(bag, self.calibration, options)
         self._truth = None
         if self.sources.truth is not None:
             self._truth = TruthReader(bag, self.sources.truth, self.calibration, self.views)
@@ -120,25 +118,22 @@ class Scene:
     def decode(self, gathered: Gathered) -> Job:
         """Decodes a set; what cannot be used is left out, as the node does, and noted."""
         planned, payloads = gathered
-        images, health, problems = {}, [], []
-        for spectrum, ref in planned.inputs.items():
-            image, words = self._once(key_of(ref), payloads, functools.partial(self._image, spectrum, ref))
+        images, problems = {}, []
+        wanted = planned.inputs if planned.snapshot else planned.used
+        for spectrum, ref in {**wanted, **planned.rejected}.items():
+            image, why = self._once(key_of(ref), payloads, functools.partial(self._images.read, spectrum))
             if image is None:
-                problems.append(words)
-                health.append(f"{spectrum}:rejected")
+                problems.append(why)
             else:
                 images[spectrum] = image
-                health += [f"{spectrum}:{words}"] if words else []
-        health += [f"{name}:missing" for name in planned.variant.split("+") if name not in planned.inputs]
-        health += [f"{name}:frozen" for name in planned.frozen]
         truth = None
         if planned.truth is not None:
-            truth, words = self._once(key_of(planned.truth), payloads, self._read_truth)
-            problems += [words] if words else []
+            truth, why = self._once(key_of(planned.truth), payloads, self._read_truth)
+            problems += [why] if why else []
         started = time.perf_counter()
-        prepared = self._prepare(planned, images)
+        prepared = self._prepare(planned, {name: images[name] for name in planned.used if name in images})
         prepare_ms = 1e3 * (time.perf_counter() - started) / max(1, len(prepared))
-        return Job(planned, images, prepared, prepare_ms, truth, tuple(sorted(health)), tuple(problems))
+        return Job(planned, images, prepared, prepare_ms, truth, tuple(problems))
 
     def _prepare(self, planned: SetPlan, images: Mapping[str, NDArray[Any]]) -> tuple[NetworkInput, ...]:
         """Network input of a set, and of its spectra one by one where their consistency is wanted."""
@@ -156,12 +151,12 @@ class Scene:
         )
 
     def _once(self, key: Key, payloads: Mapping[Key, Payload], read: Callable[[Payload], Any]) -> tuple[Any, str]:
-        """Decodes a message once for all variants: the result and a word on it, or None and why not."""
+        """Decodes a message once for all variants: the result, or None and why not."""
         if key not in self._decoded:
             try:
                 if key not in payloads:
                     raise MsdepthError(f"{key[0]}: the message recorded at {key[1]} ns cannot be read again")
-                self._decoded[key] = read(payloads[key])
+                self._decoded[key] = read(payloads[key]), ""
             except MsdepthError as error:
                 self._decoded[key] = (None, str(error))
             while len(self._decoded) > self._keep:
@@ -169,28 +164,10 @@ class Scene:
         found: tuple[Any, str] = self._decoded[key]
         return found
 
-    def _image(self, spectrum: str, ref: MessageRef, payload: Payload) -> tuple[NDArray[Any], str]:
-        """An image as the network takes it, faults included, and what is plainly wrong with it."""
-        try:
-            image = spectrum_image(spectrum, decode_image(self.bag.deserialise(payload)))
-        except MsdepthError as error:
-            raise MsdepthError(f"{ref.topic}: {error}") from error
-        camera = self.calibration.rig.camera(spectrum)
-        if image.shape[:2] != (camera.height, camera.width):
-            raise MsdepthError(
-                f"{ref.topic}: image is {image.shape[1]} x {image.shape[0]}, its calibration is for "
-                f"{camera.width} x {camera.height}; record the camera_info that fits, or give --rig"
-            )
-        seconds = (ref.log_ns - self.bag.start_ns) / S
-        for fault in self.options.faults:
-            if fault.kind in IMAGE_FAULTS and fault.spectrum == spectrum and fault.covers(seconds):
-                image = apply_fault(fault.kind, image, seed=ref.stamp_ns)
-        return image, image_health(image)
-
-    def _read_truth(self, payload: Payload) -> tuple[Truth, str]:
+    def _read_truth(self, payload: Payload) -> Truth:
         """The truth of a message."""
         assert self._truth is not None  # a plan names a truth only where the recording has one
-        return self._truth.read(self.bag.deserialise(payload)), ""
+        return self._truth.read(self.bag.deserialise(payload))
 
 
 def run(
@@ -243,7 +220,8 @@ def _compute(
 ) -> tuple[DepthResult | None, list[DepthResult], float, str]:
     """Runs the network on a set: the result, that of each spectrum alone where it is wanted, time, and what failed."""
     if not job.prepared:
-        return None, [], 0.0, "no image of the set can be used"
+        reasons = {} if job.planned.used else leave_out(job.planned.faults)
+        return None, [], 0.0, nothing_usable(reasons) if reasons else "no image of the set can be used"
     started = time.perf_counter()
     try:
         result = scene.engine.compute(job.prepared[0])
@@ -265,7 +243,7 @@ def _score(
     values: dict[str, Any] = {
         "skew_ms": (max(stamps) - min(stamps)) * 1e-6,
         "truth_stamp_ns": None if planned.truth is None else planned.truth.stamp_ns,
-        "health": job.health,
+        "health": planned.health,
         "error": "; ".join(filter(None, (failure, *job.problems))),
         "spectra": () if result is None else result.spectra,
     }

@@ -1,4 +1,4 @@
-"""Numbers of one set: its depth against the truth, its confidences, and what is wrong with its images."""
+"""Numbers of one set: its depth against the truth, and its confidences."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ MIN_TRUTH_M, MAX_TRUTH_M = 0.001, 80.0
 CORRECT_WITHIN = 1.25
 AUSE_SAMPLES = 8192
 """Sorting is slow: of more pixels, every so-manyth counts for AUSE."""
-_DARK_SHARE = 0.02
-_FLAT_LEVELS = 2
-_SUBSAMPLE = 4
 
 
 def score(
@@ -86,21 +83,6 @@ def agreement(fused: DepthResult, single: DepthResult) -> float | None:
         return None
     a, b = fused.depth_m[seen].astype(np.float64), single.depth_m[seen].astype(np.float64)
     return float(np.mean(np.maximum(a / b, b / a) < CORRECT_WITHIN))
-
-
-def image_health(image: NDArray[Any]) -> str:
-    """What is plainly wrong with an image: `black`, `white`, `flat`, or nothing.
-
-    Args:
-        image: As decoded, uint8 or uint16. 16 bits, such as thermal counts, have no black or white of their own.
-    """
-    sample = image[::_SUBSAMPLE, ::_SUBSAMPLE]
-    low, high = (float(value) for value in np.percentile(sample, (1, 99)))
-    if image.dtype == np.uint8 and high <= 255 * _DARK_SHARE:
-        return "black"
-    if image.dtype == np.uint8 and low >= 255 * (1 - _DARK_SHARE):
-        return "white"
-    return "flat" if high - low < _FLAT_LEVELS else ""
 
 
 def mean_confidences(result: DepthResult) -> tuple[float, Mapping[str, float]]:

@@ -17,7 +17,8 @@ from msdepth_ros.replay.pictures import FramePictures, encode
 from msdepth_ros.replay.piece_content import pack_plan, pack_records
 from msdepth_ros.replay.pieces import Piece, program_digest
 from msdepth_ros.replay.planning import plan_bag
-from msdepth_ros.replay.results import Plan, record_key
+from msdepth_ros.replay.plans import Plan
+from msdepth_ros.replay.results import record_key
 from msdepth_ros.replay.runner import run
 
 

@@ -100,7 +100,7 @@ class ResultBag:
         planned = computed.planned
         if planned.variant != self._plan.plans[0].variant:
             return
-        log_ns = max(ref.log_ns for ref in planned.inputs.values()) + round(planned.wait_ms * 1e6)
+        log_ns = max(ref.log_ns for ref in planned.used.values()) + round(planned.wait_ms * 1e6)
         self._copy_until(log_ns)
         header = self._header(planned.stamp_ns, computed.frame_id)
         lower_m = max(self._options.settings.depth_min_m, _NEAREST_COLOUR_M)

@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.findings import Fault, Level, S, Thresholds
-from msdepth_ros.core.health import MAX_REASON_LENGTH, Health, Seen, SpectrumHealth, judge_matching, leave_out
+from msdepth_ros.core.findings import Fault, Finding, Level, S, Thresholds, Verdict
+from msdepth_ros.core.health import (
+    MAX_REASON_LENGTH,
+    Health,
+    Seen,
+    SpectrumHealth,
+    blame_unmatched,
+    judge_matching,
+    leave_out,
+)
 from msdepth_ros.core.image_health import ImageFacts
 from msdepth_ros.core.stream import SpectrumCounts
 
@@ -109,6 +117,36 @@ def test_a_camera_with_a_wrong_clock_is_named(name: str) -> None:
     assert "-0.40 s" in message and f"sync.offset_s.{name}" in message
 
 
+def test_a_skew_is_over_only_well_below_its_threshold() -> None:
+    health = Health(("rgb", "nir", "thermal"))
+
+    def skewed(first: int, ahead_s: float) -> bool:
+        for number in range(first, first + 10):
+            for name, one in health.spectra.items():
+                stamp_ns = round((number / 10 + (ahead_s if name == "nir" else 0.0)) * S)
+                one.accept(seen(number, stamp_ns=stamp_ns), number * S // 10, health.limits)
+        return any(found.fault is Fault.SKEWED for found in health.findings("nir", (first + 9) * S // 10))
+
+    assert [skewed(10 * turn, ahead_s) for turn, ahead_s in enumerate((0.24, 0.26, 0.24, 0.19, 0.24))] == [
+        False, True, True, False, False,
+    ]  # fmt: skip
+
+
+def test_cameras_that_find_no_partner_because_of_another_are_not_blamed() -> None:
+    late = Verdict(Level.WARN, "5 of 5 images arrive late")
+    jumping = Finding(Fault.JUMPING, Level.WARN, "stamps jumped")
+    black = Finding(Fault.BLACK, Level.ERROR, "black")
+    matching = {"rgb": late, "nir": late, "thermal": Verdict(Level.STALE, "no image")}
+
+    def blamed(**findings: Finding) -> dict[str, list[Fault]]:
+        each = {name: [findings[name]] if name in findings else [] for name in matching}
+        return {name: [found.fault for found in all_] for name, all_ in blame_unmatched(each, matching).items()}
+
+    assert blamed(rgb=jumping) == {"rgb": [Fault.JUMPING, Fault.UNMATCHED], "nir": [], "thermal": []}
+    assert blamed() == {"rgb": [Fault.UNMATCHED], "nir": [Fault.UNMATCHED], "thermal": []}
+    assert blamed(thermal=black)["nir"] == [Fault.UNMATCHED]
+
+
 def test_limits_can_be_changed() -> None:
     health = Health(("rgb", "nir", "thermal"))
     now_ns = run(health, 20, nir=0.4)
@@ -190,5 +228,5 @@ def test_matching_judges_only_what_is_new() -> None:
 def test_some_images_may_fail_to_match() -> None:
     assert judge_matching("nir", SpectrumCounts(received=10, used=7, late=3), share=0.3).level is Level.OK
     assert judge_matching("nir", SpectrumCounts(received=10, used=6, late=4), share=0.3).level is Level.WARN
-    assert judge_matching("nir", SpectrumCounts(received=2, late=2), share=0.3).level is Level.OK
-    assert judge_matching("nir", SpectrumCounts(received=3, late=3), share=0.3).level is Level.ERROR
+    assert judge_matching("nir", SpectrumCounts(received=1, late=1), share=0.3).level is Level.OK
+    assert judge_matching("nir", SpectrumCounts(received=2, late=2), share=0.3).level is Level.ERROR

@@ -504,8 +504,9 @@ def test_images_that_wait_across_a_jump_never_leave() -> None:
     sync = live_synchronizer()
     sync.add("rgb", START, "old", START)
     ready = sync.add("rgb", START - 3600_000 * MS, "new", START + 10 * MS)
+    ready += sync.add("nir", START - 3600_000 * MS, "new, too", START + 11 * MS)
     ready += sync.poll(START + 1000 * MS)
-    assert [item.item for one in ready for item in one.items.values()] == ["new"]
+    assert [item.item for one in ready for item in one.items.values()] == ["new", "new, too"]
     assert sync.statistics.spectra["rgb"].reset == 1
 
 
@@ -556,6 +557,40 @@ def test_one_camera_with_a_slow_clock_does_not_silence_the_others(clock_ms: int)
     stamps = [one.frame_set.stamp_ns for one in departures if one.frame_set.spectra == ("rgb", "nir")]
     assert stamps[-20:] == [START + tick * PERIOD for tick in range(10, 30)]
     assert departures[-1].now_ns == departures[-1].frame_set.stamp_ns
+
+
+@pytest.mark.parametrize("clock_ms", [-5000, -300, 300, 5000])
+def test_a_reference_with_a_wrong_clock_does_not_silence_the_others(clock_ms: int) -> None:
+    sync = SpectralSynchronizer(CONFIG)
+    good = ("nir", "thermal")
+    arrivals = [one for name in good for one in camera(name, range(70))]
+    arrivals += camera("rgb", range(20), delay_ns=MS) + camera("rgb", range(50, 70), delay_ns=MS)
+    departures = play(sync, arrivals + camera("rgb", range(20, 50), delay_ns=MS, clock_ns=clock_ms * MS))
+    assert [one.frame_set.stamp_ns for one in departures] == [START + tick * PERIOD for tick in range(70)]
+    assert spectra_of(departures)[1:50] == [SPECTRA] * 19 + [good] * 30
+    assert spectra_of(departures)[51:] == [SPECTRA] * 19
+    assert all(departure.now_ns <= departure.frame_set.stamp_ns + CONFIG.deadline_ns for departure in departures)
+    waited = [one.now_ns - one.frame_set.stamp_ns for one in departures[27:50]]
+    assert waited == [0] * 23
+    counts = sync.statistics.spectra["rgb"]
+    assert (counts.ahead if clock_ms > 0 else counts.late) >= 30
+
+
+def test_a_delayed_reference_is_left_out_and_the_others_go_on() -> None:
+    sync = SpectralSynchronizer(CONFIG)
+    arrivals = [one for name in ("nir", "thermal") for one in camera(name, range(60))]
+    departures = play(sync, arrivals + camera("rgb", range(20)) + camera("rgb", range(20, 60), delay_ns=400 * MS))
+    assert [one.frame_set.stamp_ns for one in departures] == [START + tick * PERIOD for tick in range(60)]
+    assert sync.statistics.spectra["nir"].dropped + sync.statistics.spectra["thermal"].dropped <= 1  # the very first
+    assert sync.statistics.spectra["rgb"].late >= 40
+
+
+def test_two_delayed_cameras_do_not_outvote_the_reference() -> None:
+    sync = SpectralSynchronizer(CONFIG)
+    late = [one for name in ("nir", "thermal") for one in camera(name, range(60), delay_ns=400 * MS)]
+    departures = play(sync, camera("rgb", range(60)) + late)
+    assert [one.frame_set.stamp_ns for one in departures] == [START + tick * PERIOD for tick in range(60)]
+    assert spectra_of(departures)[10:] == [("rgb",)] * 50
 
 
 def test_one_glitched_stamp_costs_no_more_than_two_sets() -> None:

@@ -140,12 +140,40 @@ def test_images_that_come_in_bursts_do_not_jump() -> None:
         assert driver.faults() == set()
 
 
-def test_offset_is_that_of_the_least_delayed_image() -> None:
+def test_offset_is_that_of_the_less_delayed_of_the_last_two_images() -> None:
     timing = Timing()
-    for number, delay_ns in enumerate([30, 5, 80, 20]):
+    for number, delay_ns in enumerate([5, 30, 80, 20]):
         timing.accept(number * S // 10, number * S // 10 + delay_ns, LIMITS)
-    assert timing.offset_ns(S // 2) == -5
+    assert timing.offset_ns(4 * S // 10) == -20
     assert timing.offset_ns(9 * S) is None
+
+
+def test_offset_is_unknown_where_an_image_is_overdue() -> None:
+    driver = Driver()
+    driver.send(20)
+    assert driver.timing.offset_ns(driver.now_ns + S // 5) is not None
+    assert driver.timing.offset_ns(driver.now_ns + S // 4) is None
+
+
+def test_images_that_come_twice_are_no_higher_rate() -> None:
+    timing = Timing()
+    for number in range(130):
+        now_ns = number * S // 10
+        timing.accept(EPOCH_NS + now_ns, now_ns, LIMITS)
+        if 60 <= number < 100:
+            timing.accept(EPOCH_NS + now_ns, now_ns + 1000, LIMITS)
+        assert timing.rate_hz(now_ns) == pytest.approx(10.0 if number > 1 else 0.0, abs=0.1 if number > 1 else 20)
+        assert timing.findings(now_ns + 1000, LIMITS) == []
+
+
+def test_a_while_at_a_higher_rate_does_not_make_the_usual_one_slow() -> None:
+    driver = Driver(10)
+    driver.send(200)
+    driver.hz = 20
+    driver.send(100)
+    driver.hz = 10
+    driver.send(30)
+    assert driver.faults() == set()
 
 
 def test_skew_of_two_and_of_three() -> None:
@@ -153,6 +181,29 @@ def test_skew_of_two_and_of_three() -> None:
     assert skews_s({"rgb": 0, "nir": -S}, "rgb") == {"rgb": 0.0, "nir": -1.0}
     assert skews_s({"thermal": 0, "nir": -S}, "rgb") == {"thermal": 0.0, "nir": -1.0}
     assert skews_s({"rgb": S, "nir": 0, "thermal": 0}, "rgb")["rgb"] == 1.0
+
+
+def test_cameras_whose_stamps_have_jumped_do_not_outvote_one_whose_have_not() -> None:
+    offsets = {"rgb": 0, "nir": S, "thermal": S}
+    assert skews_s(offsets, "rgb", ["rgb"]) == {"rgb": 0.0, "nir": 1.0, "thermal": 1.0}
+    assert skews_s(offsets, "rgb", []) == skews_s(offsets, "rgb") == {"rgb": -1.0, "nir": 0.0, "thermal": 0.0}
+    driver = Driver()
+    driver.send(30)
+    assert driver.timing.is_credible
+    driver.ahead_ns = 5 * S
+    driver.send(2)
+    assert not driver.timing.is_credible
+    driver.ahead_ns = 0  # back where it was
+    driver.send(2)
+    assert driver.timing.is_credible
+    driver.ahead_ns = -5 * S
+    driver.send(590)
+    assert not driver.timing.is_credible
+    driver.send(20)
+    assert driver.timing.is_credible
+    driver.ahead_ns -= 4 * S // 10  # images that come late go back and are no jump
+    driver.send(10)
+    assert driver.timing.is_credible
 
 
 def test_nearest_stamps() -> None:

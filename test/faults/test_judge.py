@@ -129,17 +129,21 @@ def test_accuracy_is_compared_picture_by_picture_with_that_without_the_camera() 
     without = [Scored((BEGIN_MS + 200 * number) * MS, number, 0.2 + 0.1 * number) for number in range(4)]
     faulty = [Scored((20_000 + 200 * number) * MS, number, 0.21 + 0.1 * number) for number in range(2)]
     episodes = {lost: EPISODE, black: later, Trial("black", ("nir",)): EPISODE}
-    (row,) = judge_accuracy(episodes, [*without, *faulty], Bars())
+    row, unknown = judge_accuracy(episodes, [*without, *faulty], Bars())
     assert (row["fault"], row["camera"], row["passed"]) == ("accuracy: black", "rgb", True)
-    assert row["seen"] == {"abs_rel": 0.26, "without": 0.25, "pictures": 2}
+    assert row["seen"] == {"ratio": 1.04, "abs_rel": 0.26, "without": 0.25, "pictures": 2}
     worse = [one._replace(abs_rel=1.2 * one.abs_rel) for one in faulty]
     assert not judge_accuracy(episodes, [*without, *worse], Bars())[0]["passed"]
+    assert (unknown["camera"], unknown["seen"], unknown["passed"]) == ("nir", {"pictures": 0}, False)
 
 
 def test_a_restart_takes_until_the_first_depth() -> None:
     seen = drive()
-    assert judge_restart(4_120 * MS, seen, Bars())["seen"] == {"first_depth_s": 0.03}
-    assert not judge_restart(UNTIL_MS * MS, seen, Bars())["passed"]
+    assert judge_restart([4_120 * MS, 5_125 * MS], seen, Bars())["seen"] == {"first_depth_s": [0.03, 0.03]}
+    assert judge_restart([4_120 * MS, 5_125 * MS], seen, Bars())["passed"]
+    never = judge_restart([4_120 * MS, UNTIL_MS * MS], seen, Bars())
+    assert (never["seen"], never["passed"]) == ({"first_depth_s": [0.03, None]}, False)
+    assert not judge_restart([], seen, Bars())["passed"]
 
 
 def test_every_fault_is_tried_on_every_camera_and_the_worst_on_pairs() -> None:

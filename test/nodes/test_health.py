@@ -211,9 +211,9 @@ def test_a_stuck_stamp_makes_no_set_and_the_reason_is_given(rig: Rig) -> None:
         rig.bench.spin(0.1)
         return rig.bench.status("output").message
 
-    rig.bench.until(lambda: "no depth: images of rgb+nir+thermal come but make no set" in output())
+    rig.bench.until(lambda: "images repeat a stamp: the driver is stuck" in output())
+    assert "no depth: images of rgb+nir+thermal come but make no set" in output()
     assert "nearest stamps differ by: nir +0 ms, thermal +0 ms; " in output()
-    assert "images repeat a stamp: the driver is stuck" in output()
 
 
 def test_a_missing_publisher_and_an_incompatible_one_are_told_apart(bench: Any, messages: SimpleNamespace) -> None:

@@ -14,9 +14,14 @@ class Log:
     def __init__(self) -> None:
         self.done: list[int] = []
         self.dropped: list[int] = []
+        self.idle: list[bool] = []
         self.errors: list[Exception] = []
         self.entered, self.release = threading.Semaphore(0), threading.Semaphore(0)
-        self.worker = NewestItemWorker[int](self.work, on_drop=self.dropped.append, on_error=self.errors.append)
+        self.worker = NewestItemWorker[int](self.work, on_drop=self.drop, on_error=self.errors.append)
+
+    def drop(self, item: int, idle: bool) -> None:
+        self.dropped.append(item)
+        self.idle.append(idle)
 
     def work(self, item: int) -> None:
         self.entered.release()
@@ -45,8 +50,20 @@ def test_newest_wins_and_the_rest_is_counted(log: Log) -> None:
     for item in (2, 3, 4):
         log.worker.submit(item)
     assert log.dropped == [2, 3]
+    assert log.idle == [False, False]
     log.release.release(2)
     wait(lambda: log.done == [1, 4])
+    assert log.worker.stop()
+
+
+def test_an_item_that_came_while_nothing_was_done_and_was_dropped_is_told_apart(log: Log) -> None:
+    log.worker._changed.acquire()  # the thread has not woken up yet
+    for item in (1, 2, 3):
+        log.worker.submit(item)
+    log.worker._changed.release()
+    log.release.release()
+    wait(lambda: log.done == [3])
+    assert (log.dropped, log.idle) == ([1, 2], [True, False])
     assert log.worker.stop()
 
 

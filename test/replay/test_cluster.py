@@ -113,9 +113,9 @@ def test_work_that_kills_every_worker_is_given_up(workers: RayWorkers) -> None:
     assert outcome(workers, os.getpid).error == ""
 
 
-def test_cancelled_work_is_forgotten(workers: RayWorkers) -> None:
+def test_work_that_nobody_waits_for_any_more(workers: RayWorkers) -> None:
     workers.submit("slow", os.getppid)
-    workers.cancel()
+    workers.forget()
     assert len(workers) == 0
     assert outcome(workers, os.getpid).key == "work"
 

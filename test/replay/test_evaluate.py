@@ -27,7 +27,8 @@ from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.frames import read_frames
 from msdepth_ros.replay.results import FrameRecord
 
-ALL = "rgb+nir+thermal"
+ALL3 = ("rgb", "nir", "thermal")
+ALL = "+".join(ALL3)
 INSTANTS = 6
 
 
@@ -138,11 +139,34 @@ def test_without_ground_truth_pictures_rates_confidence_and_agreement_are_report
 
 
 def test_faults_show_in_the_frames(workplace: Workplace) -> None:
-    assert workplace.run("--inject", "black:rgb@0.2-0.4s", "--inject", "freeze:nir@0.3-0.5s") == 0
-    health = [frame.health for frame in workplace.frames()]
-    assert ["rgb:black" in words for words in health] == [False, False, True, True, False, False]
-    assert ["nir:frozen" in words for words in health] == [False, False, False, True, True, False]
-    assert workplace.metrics()["settings"]["faults"] == ["black:rgb@0.2-0.4s", "freeze:nir@0.3-0.5s"]
+    faults = ("--inject", "black:rgb@0.2-0.4s", "--inject", "white:nir@0.3-0.5s", "--inject", "black:thermal@0.3-0.4s")
+    assert workplace.run(*faults) == 0
+    frames = workplace.frames()
+    assert [frame.spectra for frame in frames[1:]] == [ALL3, ("nir", "thermal"), (), ("thermal",), ("rgb", "thermal")]
+    assert [frame.health for frame in frames[1:3]] == [(), ("rgb:black",)]
+    assert frames[3].health == ("nir:overexposed", "rgb:black", "thermal:black")
+    why = "no image of the set is usable: rgb black, nir overexposed, thermal black; look at the cameras"
+    assert frames[3].error == why
+    assert (frames[3].confidence, frames[3].timings, dict(frames[3].scores)) == (None, None, {})
+    result = workplace.metrics()["results"][ALL]
+    assert (result["all"]["sets"], result["all"]["sets_with_depth"], result["all"]["sets_with_truth"]) == (6, 5, 5)
+    assert result["by_spectra"]["none"]["sets"] == 1
+    assert result["all"]["health"]["rgb:black"] == 3  # one more until it counts as over
+    assert workplace.metrics()["problems"] == {why: 1}
+    assert workplace.metrics()["settings"]["faults"] == list(faults[1::2])
+    report = (workplace.out / "report.html").read_text()
+    assert "1 of 6 sets gave no depth." in report
+    assert why in report
+
+
+def test_a_node_that_leaves_nothing_out_is_evaluated_so(workplace: Workplace) -> None:
+    path = workplace.folder / "params.yaml"
+    path.write_text("/**/fused_depth:\n  ros__parameters:\n    health:\n      leave_out: false\n")
+    assert workplace.run("--params", str(path), "--inject", "black:rgb@0.2-0.4s") == 0
+    frames = workplace.frames()
+    assert [frame.spectra for frame in frames[1:]] == [ALL3] * 5
+    assert ["rgb:black" in frame.health for frame in frames] == [False, False, True, True, True, False]
+    assert workplace.metrics()["settings"]["health"]["leave_out"] is False
 
 
 def test_the_parameter_file_of_the_node_works_and_options_go_before_it(workplace: Workplace) -> None:
@@ -270,10 +294,16 @@ def test_problems_are_counted_and_no_depth_at_all_is_an_error(
     path = drive.write(workplace.folder / "odd")
     drives.rig().save(path / "rig.yaml")
     assert workplace.run(bag=path) == 0
-    assert "problem in 2 sets: /rgb/image: encoding 'fancy12' is not supported" in capsys.readouterr().out
-    assert list(workplace.metrics()["problems"].values()) == [1, 2]  # the first set is of rgb alone
+    output = capsys.readouterr().out
+    assert "note: odd: 3 of 3 images cannot be used: /rgb/image: encoding 'fancy12' is not supported" in output
+    assert "problem in 3 sets: /rgb/image: encoding 'fancy12' is not supported" in output
+    frames = [(frame.spectra, frame.health) for frame in workplace.frames()]
+    assert frames == 3 * [(("nir",), ("rgb:rejected",))]
     assert workplace.run("--drop", "nir", bag=path, out="nothing") == 2
-    assert "no set gave any depth; reasons: no image of the set can be used; /rgb/image: enc" in capsys.readouterr().err
+    assert "form no set" in (error := capsys.readouterr().err)
+    assert "3 of 3 images cannot be used: /rgb/image: encoding 'fancy12'" in error
+    assert workplace.run("--drop", "rgb", "--inject", "black:nir", bag=path, out="nothing") == 2
+    assert "no set gave any depth; reasons: no image of the set is usable: nir black" in capsys.readouterr().err
 
 
 def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(workplace: Workplace) -> None:

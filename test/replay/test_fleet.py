@@ -16,13 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import bags
-import numpy as np
 import pytest
+from drives import Drive, rig, stamps_of, troubled
 
 import models
 from msdepth_ros.cli import main
-from msdepth_ros.core.camera import CameraModel, Rig
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.replay.bag_list import bag_names
 from msdepth_ros.replay.cluster import RayWorkers
@@ -42,16 +40,12 @@ SETS_PER_PIECE = 20
 
 
 def write_drive(folder: Path, instants: int) -> Path:
-    """A small recording with its rig beside it."""
-    bags.write_bag(folder, instants=instants, missing={"thermal": {3, 4, 5}})
-    cameras, poses = {}, {}
-    for index, name in enumerate(("rgb", "nir", "thermal")):
-        width, height = bags.SIZES[name]
-        k = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1]])
-        cameras[name] = CameraModel(name, width, height, k)
-        poses[name] = np.eye(4)
-        poses[name][0, 3] = 0.1 * index
-    Rig(cameras, poses).save(folder / "rig.yaml")
+    """A small recording with its rig beside it: cameras fail, and one is not there for a while."""
+    drive = Drive().add_cameras(instants, see=troubled).add_truth(instants)
+    hole = range(stamps_of("thermal", 3), stamps_of("thermal", 6))
+    drive.messages = [one for one in drive.messages if not (one[1].startswith("/thermal/image") and one[0] in hole)]
+    drive.write(folder)
+    rig().save(folder / "rig.yaml")
     return folder
 
 
@@ -283,9 +277,14 @@ def short_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture
-def head(short_folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
+@pytest.fixture(scope="module")
+def head() -> Iterator[tuple[str, dict[str, str]]]:
     """A cluster that runs already: its address, and what one must know to join it."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield from running_cluster(Path(folder))
+
+
+def running_cluster(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     ports = free_ports(2)
     environment = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback only
@@ -295,7 +294,7 @@ def head(short_folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     program = [sys.executable, "-c", "from ray.scripts.scripts import main; main()"]
     options = {
         "node-ip-address": "127.0.0.1", "port": ports[0], "ray-client-server-port": ports[1], "num-cpus": 2,
-        "include-dashboard": "false", "object-store-memory": 100_000_000, "temp-dir": short_folder,
+        "include-dashboard": "false", "object-store-memory": 100_000_000, "temp-dir": folder,
     }  # fmt: skip
     process = subprocess.Popen(
         [*program, "start", "--head", "--block", "--disable-usage-stats"]
@@ -336,3 +335,37 @@ def test_a_cluster_that_runs_already(
     _, errors = process.communicate(timeout=150)
     assert process.returncode == 1, errors
     assert metrics(tmp_path) == plain
+
+
+STOPPED = """
+import os, sys, time
+from pathlib import Path
+from msdepth_ros.replay.cluster import RayWorkers
+
+def work_for_hours(mark):
+    mark.with_suffix(".new").write_text(str(os.getpid()))
+    mark.with_suffix(".new").rename(mark)
+    time.sleep(3600)
+
+mark = Path(sys.argv[2])
+with RayWorkers(sys.argv[1]) as workers:
+    workers.submit("work", work_for_hours, mark)
+    while not mark.exists():
+        time.sleep(0.02)
+    workers.forget()
+"""
+
+
+def test_work_in_a_cluster_ends_with_whoever_wanted_it(head: tuple[str, dict[str, str]], tmp_path: Path) -> None:
+    address, environment = head
+    mark = tmp_path / "mark"
+    client = subprocess.run(
+        [sys.executable, "-c", STOPPED, address, str(mark)],
+        env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True, timeout=120,
+    )  # fmt: skip
+    assert client.returncode == 0, client.stderr
+    worker = Path("/proc", mark.read_text())
+    deadline = time.monotonic() + 60
+    while worker.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not worker.exists(), "it works on for nobody"

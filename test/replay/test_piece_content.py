@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from msdepth_ros.core.findings import Fault
 from msdepth_ros.replay.piece_content import pack_plan, pack_records, unpack_plan, unpack_records
 from msdepth_ros.replay.planning import BagPlan
-from msdepth_ros.replay.results import FrameRecord, MessageRef, Plan, SetPlan, Timings
+from msdepth_ros.replay.plans import MessageRef, Plan, SetPlan
+from msdepth_ros.replay.results import FrameRecord, Timings
 
 
 def record(number: int, variant: str = "rgb+nir") -> FrameRecord:
@@ -34,12 +36,13 @@ def test_records_come_back_to_the_last_bit_and_variant_by_variant() -> None:
 
 
 def test_a_plan_comes_back_whole() -> None:
-    topics = {"rgb": "/rgb/image", "truth": "/truth"}
+    topics = {"rgb": "/rgb/image", "nir": "/nir/image", "truth": "/truth"}
     sets = [
         SetPlan("city", "rgb", 0, 2**62 + 1, {"rgb": MessageRef("/rgb/image", 2**62, 1, 2**62 + 1)}, None, 1 / 3),
         SetPlan(
             "city", "rgb", 1, 5, {"rgb": MessageRef("/rgb/image", 4, 0, 5)}, MessageRef("/truth", 6, 0, 5), 0.0,
-            frozen=("rgb",), snapshot=True, consistency=True,
+            {"rgb": frozenset({Fault.BLACK, Fault.NOISY})}, ("rgb",), {"nir": MessageRef("/nir/image", 7, 0, 5)},
+            snapshot=True, consistency=True,
         ),
     ]  # fmt: skip
     plan = BagPlan("city", Path("/data/city"), [Plan.pack("city", "rgb", topics, sets)], ["no images of nir"])

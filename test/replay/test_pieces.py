@@ -10,7 +10,7 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.pieces import MOST_PIECES, Piece, cut, identity_of
-from msdepth_ros.replay.results import MessageRef, Plan, SetPlan
+from msdepth_ros.replay.plans import MessageRef, Plan, SetPlan
 
 TOPICS = {"rgb": "/rgb/image", "nir": "/nir/image"}
 PERIOD_NS = 50_000_000

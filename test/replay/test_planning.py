@@ -1,7 +1,8 @@
-"""Sets are planned from stamps and times of recording alone, as the node's synchronizer makes them."""
+"""Sets are planned as the node makes them: by its synchronizer, and of the images that it would use."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,23 @@ import numpy as np
 import pytest
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health import Seen, SpectrumHealth, leave_out
+from msdepth_ros.core.image_health import measure
+from msdepth_ros.core.images import decode_image, spectrum_image
 from msdepth_ros.core.settings import DEFAULTS, Settings
+from msdepth_ros.core.synchronizer import SpectralSynchronizer
 from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.collector import Collector, key_of
 from msdepth_ros.replay.faults import parse_fault
 from msdepth_ros.replay.options import EvaluateOptions
-from msdepth_ros.replay.planning import BagPlan, plan_bag
-from msdepth_ros.replay.results import Plan, SetPlan
+from msdepth_ros.replay.planning import BagPlan, plan_bag, simulate
+from msdepth_ros.replay.plans import Plan, SetPlan
 
 ALL = "rgb+nir+thermal"
 
 
-def options(**changes: Any) -> EvaluateOptions:
-    return EvaluateOptions(Settings.from_values(DEFAULTS), **changes)
+def options(*, settings: Settings | None = None, **changes: Any) -> EvaluateOptions:
+    return EvaluateOptions(settings or Settings.from_values(DEFAULTS), **changes)
 
 
 def plan(path: Path, **changes: Any) -> BagPlan:
@@ -53,12 +58,19 @@ def test_sets_hold_the_images_of_one_instant_and_their_truth(drive: Path) -> Non
     assert third.wait_ms == 0.0
 
 
-def test_nothing_is_decoded(tmp_path: Path) -> None:
-    drive = drives.Drive().add_cameras(4)
+def test_images_that_are_none_are_in_no_set_as_in_the_node_but_told(tmp_path: Path) -> None:
+    drive = drives.Drive().add_cameras(6)
     drive.messages = [
-        (log, topic, kind, data[:60] if "image" in topic else data) for log, topic, kind, data in drive.messages
+        (log, topic, kind, data[:60] if topic.startswith("/nir/image") and data[8:12] > b"" and index % 2 else data)
+        for index, (log, topic, kind, data) in enumerate(drive.messages)
     ]
-    assert len(plan(drive.write(tmp_path / "cut")).plans[0]) == 4
+    found = plan(drive.write(tmp_path / "cut"))
+    cut = [one.number for one in found.plans[0] if "nir" in one.rejected]
+    assert cut
+    for one in found.plans[0]:
+        assert ("nir" in one.inputs, "nir:rejected" in one.health) == (one.number not in cut, one.number in cut)
+        assert all(ref.stamp_ns == bags.stamps_of("nir", one.number) for ref in one.rejected.values())
+    assert any(note.startswith(f"drive: {len(cut)} of 6 images cannot be used: /nir/image") for note in found.notes)
 
 
 def test_a_camera_that_is_missing_makes_smaller_sets(tmp_path: Path) -> None:
@@ -109,19 +121,110 @@ def test_a_dropping_camera_is_absent_and_a_freezing_one_repeats_its_last_image(d
     clean = list(plan(drive).plans[0])
     assert [one.inputs["rgb"].log_ns for one in sets[4:7]] == 3 * [clean[4].inputs["rgb"].log_ns]
     assert [one.inputs["rgb"].stamp_ns for one in sets[4:7]] == [one.stamp_ns for one in clean[4:7]]
-    assert [one.frozen for one in sets[4:8]] == [(), ("rgb",), ("rgb",), ()]
     with pytest.raises(MsdepthError, match="--inject drop:thermal@0-s: the recording has no images of thermal"):
         plan(drive, drop=("thermal",), faults=(parse_fault("drop:thermal"),))
 
 
-def test_images_that_repeat_byte_by_byte_are_called_frozen(tmp_path: Path) -> None:
-    drive = drives.Drive()
-    for index in range(4):
-        stamp_ns = bags.stamps_of("nir", index)
-        image = drives.compressed_image(stamp_ns, "nir", drives.noise("nir", 0 if index < 3 else 1), "png")
-        drive.add("/nir/image/compressed", bags.COMPRESSED, image, stamp_ns)
-    sets = list(plan(drive.write(tmp_path / "bag")).plans[0])
-    assert [one.frozen for one in sets] == [(), ("nir",), ("nir",), ()]
+def by_hand(path: Path, spectra: tuple[str, ...], settings: Settings) -> list[tuple[int, tuple[str, ...], list[str]]]:
+    """Stamp, cameras used and words of each set: core's parts put together as the node does it, image by image."""
+    synchronizer = SpectralSynchronizer(settings.synchronizer(spectra))
+    health = {name: SpectrumHealth(name) for name in spectra}
+
+    def arrivals() -> Iterator[tuple[int, str, int, Any]]:
+        with Bag(path) as bag:
+            for payload in bag.payloads([f"/{name}/image/compressed" for name in spectra]):
+                name = payload.topic.split("/")[1]
+                message = bag.deserialise(payload)
+                stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+                facts = measure(spectrum_image(name, decode_image(message)))
+                faults = health[name].accept(Seen(stamp_ns, facts, "form"), payload.log_ns, settings.health)
+                yield payload.log_ns, name, stamp_ns, (stamp_ns, faults)
+
+    found = []
+    for ready, _ in simulate(arrivals(), synchronizer):
+        faults = {name: item.item[1] for name, item in ready.items.items()}
+        out = leave_out(faults) if settings.health.leave_out else {}
+        stamp_ns = ready.items["rgb"].item[0] if "rgb" in ready.items else ready.stamp_ns
+        words = sorted(f"{name}:{fault.value}" for name, some in faults.items() for fault in some)
+        found.append((stamp_ns, tuple(name for name in faults if name not in out), words))
+    return found
+
+
+def planned(one: Plan) -> list[tuple[int, tuple[str, ...], list[str]]]:
+    """The same of a plan."""
+    return [
+        (planned.stamp_ns, tuple(planned.used), [word for word in planned.health if not word.endswith(":missing")])
+        for planned in one
+    ]
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    drive = drives.Drive().add_cameras(drives.TROUBLED_INSTANTS, see=drives.troubled)
+    return drive.write(tmp_path_factory.mktemp("plan") / "troubled")
+
+
+@pytest.mark.parametrize("leave_out", [True, False])
+def test_images_are_judged_and_left_out_as_the_node_does_in_every_subset(troubled: Path, leave_out: bool) -> None:
+    settings = Settings.from_values(DEFAULTS | {"health.leave_out": leave_out})
+    plans = plan(troubled, settings=settings, sweep=True).plans
+    for one in plans:
+        assert planned(one) == by_hand(troubled, tuple(one.variant.split("+")), settings)
+    used = {stamp_ns: names for stamp_ns, names, _ in planned(plans[0])}
+    words = {stamp_ns: words for stamp_ns, _, words in planned(plans[0])}
+
+    def at(index: int) -> tuple[tuple[str, ...], list[str]]:
+        stamp_ns = bags.stamps_of("rgb", index)
+        return used[stamp_ns], words[stamp_ns]
+
+    everything = drives.SPECTRA
+    assert at(6) == (("nir", "thermal") if leave_out else everything, ["rgb:black"])
+    assert at(8) == (() if leave_out else everything, ["nir:flat", "rgb:black", "thermal:black"])
+    assert at(9) == (("thermal",) if leave_out else everything, ["nir:flat", "rgb:black"])  # black is not over yet
+    assert at(13) == (("nir", "thermal") if leave_out else everything, ["rgb:overexposed"])
+    assert at(19) == (everything, [])  # the same picture, but not for long enough
+    assert at(21) == (("rgb",) if leave_out else everything, ["nir:frozen", "thermal:flat"])
+    assert at(30) == (everything, [])
+
+
+def test_thresholds_are_those_of_the_parameters(troubled: Path) -> None:
+    settings = Settings.from_values(DEFAULTS | {"health.frozen_after_s": 0.2, "health.flat_thermal_counts": 0.0})
+    (only,) = plan(troubled, settings=settings).plans
+    assert planned(only) == by_hand(troubled, drives.SPECTRA, settings)
+    assert only[18].health == ("nir:frozen",)
+    assert "thermal" in only[21].used
+
+
+def test_pictures_that_all_repeat_are_used_and_named(tmp_path: Path) -> None:
+    path = drives.Drive().add_cameras(12, see=drives.standing).write(tmp_path / "bag")
+    (only,) = plan(path).plans
+    assert only[11].health == ("nir:frozen", "rgb:frozen", "thermal:frozen")
+    assert tuple(only[11].used) == drives.SPECTRA
+    assert only[11].left_out == ()
+
+
+def test_every_and_a_set_of_pictures_change_nothing_of_the_judgement(troubled: Path) -> None:
+    (whole,) = plan(troubled).plans
+    (thin,) = plan(troubled, every=3).plans
+    assert list(thin) == list(whole)[::3]
+    asked = whole.pictures_of({8, 9})
+    assert [one._replace(snapshot=False) for one in asked] == [whole[8], whole[9]]
+
+
+def test_injected_faults_are_judged_as_if_the_camera_had_them(drive: Path) -> None:
+    texts = ("black:rgb@0.2-0.4s", "white:nir@0.3-0.4s", "freeze:thermal@0.1-0.9s")
+    (only,) = plan(drive, faults=tuple(map(parse_fault, texts))).plans
+    assert [one.left_out for one in only] == [
+        (), (), ("rgb",), ("rgb", "nir"), ("rgb",), ("thermal",), ("thermal",), ("thermal",)
+    ]  # fmt: skip
+    assert only[4].health == ("rgb:black",)
+    assert only[7].health == ("thermal:frozen",)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_any_number_of_threads_looks_at_the_same_images(troubled: Path, threads: int) -> None:
+    again, whole = plan_bag(troubled, "drive", options(sweep=True), threads=threads), plan(troubled, sweep=True)
+    assert (again.notes, [list(one) for one in again.plans]) == (whole.notes, [list(one) for one in whole.plans])
 
 
 def test_a_clock_that_jumps_back_loses_no_more_than_one_set(tmp_path: Path) -> None:

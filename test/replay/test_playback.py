@@ -55,6 +55,14 @@ def test_a_loop_continues_the_clock_by_one_period(tmp_path: Path) -> None:
         assert np.diff(stamps).tolist() == [PERIOD_NS] * 7
 
 
+def test_a_loop_over_a_part_continues_the_clock_by_one_period(tmp_path: Path) -> None:
+    config = PlaybackConfig(write_bag(tmp_path / "drive", instants=5), duration_ns=300_000_000, loop=True)
+    packets = list(islice(read_packets(config), 36))
+    for camera in config.spectra:
+        stamps = [p.stamp_ns for p in packets if p.name == camera]
+        assert np.diff(stamps).tolist() == [PERIOD_NS] * 8
+
+
 def test_duration_and_prefix(tmp_path: Path) -> None:
     folder = write_bag(tmp_path / "drive")
     for duration_ns, instants in ((200_000_000, 2), (310_000_000, 3), (1, 1), (10**10, 5)):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from msdepth_ros.replay.results import BAND_EDGES_M, BIN_COUNT, SCORES
-from msdepth_ros.replay.scoring import AUSE_SAMPLES, agreement, image_health, score
+from msdepth_ros.replay.scoring import AUSE_SAMPLES, agreement, score
 
 
 def scene(seed: int, size: tuple[int, int] = (24, 40)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,18 +142,3 @@ def test_agreement_counts_only_what_the_spectrum_sees() -> None:
     assert agreement(fused, single) == 0.5
     fused.view_confidence["nir"][:] = 0
     assert agreement(fused, single) is None
-
-
-@pytest.mark.parametrize(
-    ("image", "word"),
-    [
-        (np.zeros((40, 40), np.uint8), "black"),
-        (np.full((40, 40, 3), 255, np.uint8), "white"),
-        (np.full((40, 40), 90, np.uint8), "flat"),
-        (np.full((40, 40), 3000, np.uint16), "flat"),
-        (np.random.default_rng(0).integers(0, 60, (40, 40)).astype(np.uint8), ""),
-        (np.random.default_rng(0).integers(0, 60, (40, 40)).astype(np.uint16), ""),
-    ],
-)
-def test_plainly_bad_images_are_named(image: np.ndarray, word: str) -> None:
-    assert image_health(image) == word

@@ -178,6 +178,14 @@ def test_limits(limit: str, now: dict[str, float], failed: bool) -> None:
     assert bool(comparison.failures) is failed
 
 
+def test_fewer_sets_with_depth_are_worse_even_where_the_others_are_better() -> None:
+    silent = dataclasses.replace(record(1), scores={}, confidence=None, spectra=(), timings=None)
+    before, after = summary_of(record(0), record(1)), summary_of(record(0), silent)
+    (change,) = compare("old", before, after, [parse_limit("answered=10%")]).failures
+    assert (change.metric, change.before, change.after, change.verdict) == ("answered", 1.0, 0.5, "worse")
+    assert not compare("old", before, after, [parse_limit("answered=50%")]).failures
+
+
 def test_a_limit_on_what_is_not_there_is_an_error_and_not_a_pass() -> None:
     with pytest.raises(MsdepthError, match="--fail-if consistency"):
         compare("old", shifted(), shifted(), [parse_limit("consistency=0.1")])

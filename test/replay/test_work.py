@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import bags
+import drives
 import pytest
 
 import models
@@ -16,7 +16,7 @@ from msdepth_ros.replay.work import Task, plan_packed, providers_of, run_picture
 
 @pytest.fixture(scope="module")
 def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bags.write_bag(tmp_path_factory.mktemp("drives") / "city", instants=6, cameras=("rgb",))
+    return drives.Drive().add_cameras(6, ("rgb",)).write(tmp_path_factory.mktemp("drives") / "city")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ SPECTRA = ("rgb", "nir", "thermal")
 POINTS = "sensor_msgs/msg/PointCloud2"
 TF = "tf2_msgs/msg/TFMessage"
 BASELINE_M = 0.1
+See = Callable[[str, int], NDArray[Any]]
+"""What a camera sees at an instant."""
+TROUBLED_INSTANTS = 40
 
 
 class Drive:
@@ -45,13 +48,15 @@ class Drive:
                 writer.write(connections[topic], log_ns, data)
         return folder
 
-    def add_cameras(self, instants: int, spectra: Sequence[str] = SPECTRA, *, raw: bool = False) -> Drive:
-        """Adds images of noise and their camera_info, recorded a millisecond after their stamps."""
+    def add_cameras(
+        self, instants: int, spectra: Sequence[str] = SPECTRA, *, raw: bool = False, see: See | None = None
+    ) -> Drive:
+        """Adds images, of noise unless told otherwise, and their camera_info, recorded 1 ms after their stamps."""
         for index in range(instants):
             for name in spectra:
                 stamp_ns, frame = stamps_of(name, index), f"{name}_optical_frame"
                 self.add(f"/{name}/camera_info", INFO, camera_info(stamp_ns, frame, SIZES[name]), stamp_ns)
-                pixels = noise(name, index)
+                pixels = (see or noise)(name, index)
                 if raw:
                     encoding = {"rgb": "bgr8", "nir": "mono8", "thermal": "mono16"}[name]
                     image = raw_image(stamp_ns, frame, pixels, encoding)
@@ -97,6 +102,27 @@ def noise(name: str, index: int) -> NDArray[Any]:
         return generator.integers(2900, 3300, (height, width)).astype(np.uint16)
     shape = (height, width, 3) if name == "rgb" else (height, width)
     return generator.integers(20, 230, shape).astype(np.uint8)
+
+
+def troubled(name: str, index: int) -> NDArray[Any]:
+    """What cameras see that fail one after the other, at one instant all together, and at the end stand still."""
+    sound = noise(name, index)
+    if name == "rgb":
+        return np.zeros_like(sound) if 5 <= index < 9 else np.full_like(sound, 255) if 12 <= index < 14 else sound
+    if name == "nir" and 7 <= index < 10:
+        return np.full_like(sound, 90)
+    if name == "nir" and 15 <= index < 25:
+        return noise(name, 15)
+    if name == "thermal" and index == 8:
+        return np.zeros_like(sound)
+    if name == "thermal" and 20 <= index < 23:
+        return (sound // 100).astype(np.uint16) + np.uint16(3000)
+    return sound
+
+
+def standing(name: str, index: int) -> NDArray[Any]:
+    """Cameras of a simulated vehicle that stops for good: all pictures repeat."""
+    return noise(name, min(index, 3))
 
 
 def plane_mm() -> NDArray[np.uint16]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ def mutants(good: Any, count: int, seed: int) -> Iterator[Any]:
 
     Args:
         good: an Image, CompressedImage or CameraInfo.
-        count: how many to try; mutated bytes that cannot be read as a message are left out, as the transport does.
+        count: how many; mutated bytes that cannot be read as a message do not count, the transport drops them.
         seed: the same one gives the same messages.
     """
     from rclpy._rclpy_pybind11 import RMWError
@@ -33,17 +34,21 @@ def mutants(good: Any, count: int, seed: int) -> Iterator[Any]:
 
     generator = np.random.default_rng(seed)
     payload = bytes(serialize_message(good))
-    for number in range(count):
+    made = 0
+    for number in itertools.count():
+        if made == count:
+            return
         if generator.random() < 0.4:
             share = float(10 ** generator.uniform(-4, -1))
             try:
-                yield deserialize_message(mutated(payload, seed + number, share), type(good))
+                message = deserialize_message(mutated(payload, seed + number, share), type(good))
             except (RMWError, UnicodeDecodeError):
                 continue
         else:
             message = deserialize_message(payload, type(good))
             _change(message, generator)
-            yield message
+        made += 1
+        yield message
 
 
 def _change(message: Any, generator: np.random.Generator) -> None:

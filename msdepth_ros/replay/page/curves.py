@@ -105,16 +105,18 @@ def _state(bucket: Bucket, spectrum: str) -> str:
     trouble = [word for word in words if word != _MISSING]
     present = bucket.present[spectrum]
     if trouble:
-        return ", ".join(trouble)
+        used = "" if present == bucket.sets else ": used in some sets" if present else ": not used"
+        return ", ".join(trouble) + used
     if present == 0:
         return _MISSING
     return _ALL if present == bucket.sets else _SOME
 
 
 def _state_colour(spectrum: str, state: str) -> str:
-    """The spectrum's own colour, pale where it was only sometimes there, yellow in trouble."""
+    """The spectrum's own colour, pale where it was only sometimes there; in trouble yellow, or red if not used."""
     colour = SPECTRUM_COLOURS[spectrum]
-    return {_ALL: colour, _SOME: f"{colour}73"}.get(state, CAUTION_COLOUR)
+    trouble = ALERT_COLOUR if ":" in state else CAUTION_COLOUR
+    return {_ALL: colour, _SOME: f"{colour}73"}.get(state, trouble)
 
 
 def _confidences(series: Series) -> Row:

@@ -23,8 +23,9 @@ LABELS = {
     "ece": "ECE",
     "confidence": "Confidence",
     "consistency": "Agreement of the spectra",
+    "answered": "Sets with depth",
 }
-_SHARES = ("delta_1", "delta_2", "delta_3", "coverage", "consistency")
+_SHARES = ("delta_1", "delta_2", "delta_3", "coverage", "consistency", "answered")
 _COLUMNS = ("abs_rel", "abs_rel_median_scaled", "rmse", "delta_1", "ece", "confidence")
 _NOTABLE = 1.25  # ratio of errors that is worth a sentence
 _PROBLEMS = 3  # told in the overview

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -12,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import rclpy
-
+from fault_bench.chain import BAG, CLEAN_S, PERIOD_S, node_arguments, watching
 from fault_bench.expectations import KILL, Bars, Trial
 from fault_bench.judge import (
     Episode,
@@ -30,14 +28,7 @@ from msdepth_ros.core.faults import KINDS as FAULT_KINDS
 from msdepth_ros.core.faults import FaultSpan
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.demo.processes import Child, Children
-from msdepth_ros.nodes.transport import host_only_environment
 
-ROOT = Path(__file__).resolve().parents[3]
-BAG = ROOT / "samples" / "city_drive"
-CLEAN_S = 1.2
-"""So much of the sample drive is played again and again: then a wiper comes. No time of a plan is a multiple of it, or
-the picture after a fault would be the one before it."""
-PERIOD_S = 0.1
 PREFIX = "faulty"
 _PATIENCE_S = 30.0
 
@@ -51,6 +42,7 @@ class Plan:
         clean_s: without any fault at the beginning, seconds.
         hold_s: each fault, seconds.
         after_s: watching after each fault, seconds.
+        restarts: how often the node is killed and started again.
         rate: speed of the drive, which has 10 images of each camera in a second.
         accuracy: whether depth is scored against the truth, which costs a process more.
         bars: what must be reached.
@@ -60,6 +52,7 @@ class Plan:
     clean_s: float = 120.0
     hold_s: float = 3.1
     after_s: float = 2.0
+    restarts: int = 5
     rate: float = 0.5
     accuracy: bool = True
     bars: Bars = Bars()
@@ -76,28 +69,16 @@ class Bench:
 
     def __init__(self, plan: Plan, folder: Path, say: Callable[[str], None]) -> None:
         self._plan, self._folder, self._say = plan, folder, say
-        environment = host_only_environment(1 + os.getpid() % 100)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        environment["ROS_LOG_DIR"] = str(folder)
-        self._environment = environment
-        self._children = Children(environment, folder)
+        self._children: Children
         self._injectors: dict[str, Child] = {}
         self._watcher: Watcher
 
     def run(self) -> list[dict[str, Any]]:
         """Does everything and returns the rows of faults.json."""
-        before = dict(os.environ)
-        os.environ.update(self._environment)
-        rclpy.init(args=[])
-        self._watcher = Watcher()
-        try:
+        with watching(self._folder) as (self._watcher, environment):
+            self._children = Children(environment, self._folder)
             with self._children:
                 return self._run()
-        finally:
-            self._watcher.close()
-            rclpy.try_shutdown()
-            os.environ.clear()
-            os.environ.update(before)
 
     def _run(self) -> list[dict[str, Any]]:
         node = self._start_node("node")
@@ -127,7 +108,7 @@ class Bench:
             scorer.end(patience_s=60.0)
             scorer.check(may_end=True)
             more += judge_accuracy(episodes, self._scored(), self._plan.bars)
-        more.append(self._restart(node))
+        more.append(judge_restart(self._restarts(node), self._watcher.seen, self._plan.bars))
         self._report(more)
         return [*rows, *more]
 
@@ -156,11 +137,7 @@ class Bench:
             self._say(f"{verdict}  {one['fault']:<16} {one['camera']:<16} {one['seen']}")
 
     def _start_node(self, name: str) -> Child:
-        arguments = ["--ros-args", "-p", "calibration.source:=file", "-p", f"calibration.file:={BAG / 'rig.yaml'}"]
-        for spectrum in SPECTRA:
-            for topic in (f"{spectrum}/image", f"{spectrum}/camera_info"):
-                arguments += ["-r", f"{topic}:=/{PREFIX}/{topic}"]
-        return self._children.start(name, "msdepth_ros.nodes.fused_depth", arguments)
+        return self._children.start(name, "msdepth_ros.nodes.fused_depth", node_arguments(PREFIX))
 
     def _start_injector(self, spectrum: str, *faults: str) -> None:
         arguments = [*faults, "--spectra", spectrum, "--prefix", PREFIX, "--wait-for-subscribers", "1"]
@@ -224,12 +201,15 @@ class Bench:
             self._watcher.inject(spectrum, "")
         return Episode(begin_ns, last["time_ns"], last["stamp_ns"])
 
-    def _restart(self, node: Child) -> dict[str, Any]:
-        """Kills the node and starts another while the cameras go on."""
-        node.process.send_signal(signal.SIGKILL)
-        node.process.wait()
-        started_ns = time.time_ns()
-        self._start_node("node_again")
-        with contextlib.suppress(TimeoutError):  # the verdict says so
-            self._until(lambda: self._watcher.seen.depths[-1].arrival_ns > started_ns, _PATIENCE_S, "depth")
-        return judge_restart(started_ns, self._watcher.seen, self._plan.bars)
+    def _restarts(self, node: Child) -> list[int]:
+        """Kills the node and starts another while the cameras go on; returns when, wall clock."""
+        started_ns: list[int] = []
+        for number in range(self._plan.restarts):
+            node.process.send_signal(signal.SIGKILL)
+            node.process.wait()
+            started_ns.append(time.time_ns())
+            node = self._start_node(f"node_again_{number}")
+            with contextlib.suppress(TimeoutError):  # the verdict says so
+                self._until(lambda: self._watcher.seen.depths[-1].arrival_ns > started_ns[-1], _PATIENCE_S, "depth")
+            time.sleep(self._plan.after_s)
+        return started_ns

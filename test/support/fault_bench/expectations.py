@@ -52,6 +52,11 @@ class Bars(NamedTuple):
         latency_ratio: p50 without a camera to that of the clean run.
         accuracy_ratio: AbsRel with a faulty camera to that without it.
         restart_s: from the start of a new node to its first depth, seconds.
+        rss_mb_per_10_min: how fast the memory of the node may grow, MB in ten minutes.
+        latency_growth: how much the latency may grow in all, share of it.
+        lost_share: sets that may get lost although there was time for them, share of all.
+        memory_share: how much memory may grow while bad messages come, share of it.
+        health_ms: what judging one image may cost, ms.
         excused: words that are no false alarm.
     """
 
@@ -61,6 +66,11 @@ class Bars(NamedTuple):
     latency_ratio: float = 1.2
     accuracy_ratio: float = 1.1
     restart_s: float = 3.0
+    rss_mb_per_10_min: float = 1.0
+    latency_growth: float = 0.1
+    lost_share: float = 0.0
+    memory_share: float = 0.05
+    health_ms: float = 1.0
     excused: frozenset[str] = frozenset()
 
     def for_a_busy_machine(self, load: float) -> Bars:

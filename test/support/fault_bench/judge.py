@@ -179,18 +179,27 @@ def judge_accuracy(episodes: Mapping[Trial, Episode], scored: Sequence[Scored], 
     for trial, faulty in by_picture.items():
         without = by_picture.get(Trial(LOST, trial.spectra), {})
         both = sorted(faulty.keys() & without.keys())
-        if trial.kind == LOST or not both:
+        if trial.kind == LOST:
+            continue
+        if not both:
+            seen = {"pictures": 0}  # no depth to be scored
+            rows.append(row(f"accuracy: {trial.kind}", trial.spectra[0], {"ratio": bars.accuracy_ratio}, seen, False))
             continue
         mine, removed = (statistics.fmean(errors[picture] for picture in both) for errors in (faulty, without))
-        seen = {"abs_rel": round(mine, 4), "without": round(removed, 4), "pictures": len(both)}
+        seen = {"ratio": round(mine / removed, 3), "abs_rel": round(mine, 4), "without": round(removed, 4),
+                "pictures": len(both)}  # fmt: skip
         passed = mine <= bars.accuracy_ratio * removed
         rows.append(row(f"accuracy: {trial.kind}", trial.spectra[0], {"ratio": bars.accuracy_ratio}, seen, passed))
     return rows
 
 
-def judge_restart(started_ns: int, sightings: Sightings, bars: Bars) -> dict[str, Any]:
-    """The verdict on a node that was killed and started again."""
-    first_ns = min((one.arrival_ns for one in sightings.depths if one.arrival_ns > started_ns), default=None)
-    seconds = None if first_ns is None else round((first_ns - started_ns) / S, 2)
-    passed = seconds is not None and seconds <= bars.restart_s
+def judge_restart(started_ns: Sequence[int], sightings: Sightings, bars: Bars) -> dict[str, Any]:
+    """The verdict on a node that was killed and started again, each of these times."""
+    last_ns = max((one.arrival_ns for one in sightings.depths), default=0) + 1
+    ends_ns = [*started_ns[1:], last_ns][: len(started_ns)]
+    seconds = []
+    for begin_ns, end_ns in zip(started_ns, ends_ns, strict=True):
+        first_ns = min((one.arrival_ns for one in sightings.depths if begin_ns < one.arrival_ns < end_ns), default=None)
+        seconds.append(None if first_ns is None else round((first_ns - begin_ns) / S, 2))
+    passed = bool(seconds) and all(one is not None and one <= bars.restart_s for one in seconds)
     return row(f"{KILL} node", "", {"first_depth_s": bars.restart_s}, {"first_depth_s": seconds}, passed)

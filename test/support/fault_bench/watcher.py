@@ -27,13 +27,18 @@ _HEAD_BYTES = 200  # more than what precedes the pixels of a serialized image
 class Watcher:
     """A ROS node in a thread of its own.
 
+    Args:
+        cameras: whether to see which cameras are in a depth image; that costs the node another few images each time.
+
     Attributes:
         seen: everything so far; it only grows.
         events: what injectors told.
+        values: the newest key-values of each diagnostics task.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, cameras: bool = True) -> None:
         self.seen = Sightings()
+        self.values: dict[str, dict[str, str]] = {}
         self.events: list[dict[str, Any]] = []
         self._node: Node = rclpy.create_node("watcher")
         self._commands = {}
@@ -41,9 +46,9 @@ class Watcher:
         for name in SPECTRA:
             self._commands[name] = self._node.create_publisher(String, f"injector_{name}/inject", 10)
             self._node.create_subscription(String, f"injector_{name}/events", self._on_event, latched)
-            self._node.create_subscription(
-                Image, f"fused_depth/confidence/{name}", self._on_confidence(name), 10, raw=True
-            )
+            if cameras:
+                topic = f"fused_depth/confidence/{name}"
+                self._node.create_subscription(Image, topic, self._on_confidence(name), 10, raw=True)
         self._node.create_subscription(Image, "fused_depth/depth/image", self._on_depth, 10, raw=True)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._executor = SingleThreadedExecutor()
@@ -99,6 +104,7 @@ class Watcher:
         cameras = {}
         for status in message.status:
             task = status.name.removeprefix("fused_depth: ")
+            self.values[task] = {value.key: value.value for value in status.values}
             if task.startswith("camera "):
                 words = next((value.value for value in status.values if value.key == "faults"), "inactive")
                 cameras[task.removeprefix("camera ")] = frozenset(word for word in words.split(",") if word)

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= out
+PLAN ?= results_cpu
 SOAK ?= 30
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
@@ -19,7 +20,7 @@ endif
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench faults train sample clean distclean
+.PHONY: help venv demo test lint bench faults train results sample clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -36,7 +37,7 @@ $(DEMO_STAMP): $(PACKAGING) | $(BIN)/python
 	@touch $@
 
 $(TEST_STAMP): $(PACKAGING) training/pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[fleet,ros,report,test]' --editable './training[backbones,test]'
+	$(PIP_INSTALL) --editable '.[fleet,ros,report,test]' --editable './training[backbones,curves,test]'
 	@touch $(DEMO_STAMP) $@
 
 venv: $(DEMO_STAMP) ## make .venv with what the demo needs (no PyTorch)
@@ -57,8 +58,12 @@ faults: $(TEST_STAMP) ## make every camera fail in every way before the running 
 	PYTHONPATH=test/support $(BIN)/python -m fault_bench --out $(OUT)/faults --soak-minutes $(SOAK)
 
 train: $(TEST_STAMP) ## train the shipped model again (goes on where it stopped), export it to out/models
-	$(BIN)/msdepth-train train
+	$(BIN)/msdepth-train fuse --config tiny
 	$(BIN)/msdepth-train export --models $(OUT)/models
+
+results: $(TEST_STAMP) ## train both recipes (goes on where it stopped), write docs/results.*; PLAN=results for a GPU
+	$(BIN)/msdepth-train plan --config $(PLAN) --runs $(OUT)/$(PLAN)
+	$(BIN)/msdepth-train evaluate $(OUT)/$(PLAN) --out docs
 
 sample: $(TEST_STAMP) ## write samples/city_drive again
 	$(BIN)/python -m msdepth_training.sample_drive

@@ -82,9 +82,12 @@ COMMANDS = {
     "msdepth inject": ("msdepth_ros.nodes.injector", []),
     "msdepth_ros player": ("msdepth_ros.nodes.player", []),
     "msdepth_ros.nodes.monitor": ("msdepth_ros.nodes.monitor", []),
-    "msdepth-train train": ("msdepth_training.cli", ["train"]),
-    "msdepth-train export": ("msdepth_training.cli", ["export"]),
+    **{
+        f"msdepth-train {part}": ("msdepth_training.cli", [part])
+        for part in ("align", "fuse", "plan", "evaluate", "show", "export")
+    },
     "msdepth_training.bench": ("msdepth_training.bench", []),
+    "msdepth_training.real_score": ("msdepth_training.real_score", []),
 }
 
 OF_CONTAINERS = {"--shm-size", "--ipc"}

@@ -1,8 +1,12 @@
-"""Augmentation of synchronized sets. Geometry is changed for all views together, appearance for each view by itself."""
+"""Augmentation of synchronized sets. Geometry is changed for all views together, appearance for each view by itself.
+
+Every set of a batch has its own generator of random numbers: what happens to it does not depend on the others, so that
+several devices can share a batch. Decisions are drawn on the CPU; pictures are changed where the batch is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,10 +14,15 @@ import torch
 from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.crops import crop, random_window
 from msdepth_training.scenes.faults import IMAGE_FAULTS, possible
 
 VIEW_SHARES = (0.55, 0.3, 0.15)
 """How often the fusion gets three, two, one views, unless told otherwise."""
+NOISE_SHARE = 0.3
+"""How often a view gets noise."""
+WHOLE = (0.0, 0.0, 1.0)
+"""The window that crops nothing."""
 
 
 class Batch(NamedTuple):
@@ -22,7 +31,7 @@ class Batch(NamedTuple):
     images: Tensor
     """[B, 3, 3, H, W] in [0, 1]."""
     depth_m: Tensor
-    """[B, 3, H, W] in each camera's frame, inf for sky."""
+    """[B, 3, H, W] in each camera's frame, inf for sky, NaN where unknown."""
     k: Tensor
     """[B, 3, 3, 3], px."""
     view_from_reference: Tensor
@@ -31,6 +40,14 @@ class Batch(NamedTuple):
     """int [B], which camera the output frame is."""
     present: Tensor
     """[B, 3] 1 for the views the fusion may use."""
+
+    def reference_k(self) -> Tensor:
+        """[B, 3, 3] of the camera in whose frame the output is."""
+        return self.k[torch.arange(self.k.shape[0], device=self.k.device), self.reference]
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        return Batch(*(part.to(device, non_blocking=True) for part in self))
 
 
 def flip(batch: Batch) -> Batch:
@@ -47,15 +64,44 @@ def flip(batch: Batch) -> Batch:
     )
 
 
-def change_appearance(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Gain, offset, gamma and noise of one view [3, H, W] in [0, 1]."""
-    image = image.clamp(min=1e-3) ** float(np.exp(rng.normal(0.0, 0.25)))
-    image = image * float(np.exp(rng.normal(0.0, 0.2))) + float(rng.normal(0.0, 0.04))
-    if rng.random() < 0.3:
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        noise = torch.randn(image[:1].shape, generator=generator).to(image.device)
-        image = image + noise * float(rng.uniform(0.0, 0.06))
-    return image.clamp(0.0, 1.0)
+def _on_some(batch: Batch, chosen: Sequence[bool], change: Callable[[Batch, Tensor], Batch]) -> Batch:
+    """Change the sets that are chosen, [B]; `change` is also told their rows."""
+    if not any(chosen):
+        return batch
+    rows = torch.tensor(chosen).nonzero()[:, 0]
+    there = rows.to(batch.k.device)
+    changed = change(Batch(*(part[there] for part in batch)), rows)
+    return Batch(*(part.index_copy(0, there, new) for part, new in zip(batch, changed, strict=True)))
+
+
+def draw_appearance(rng: np.random.Generator) -> list[float]:
+    """Gamma, gain, offset and deviation of the noise of one view."""
+    gamma, gain = np.exp(rng.normal(0.0, 0.25)), np.exp(rng.normal(0.0, 0.2))
+    offset = rng.normal(0.0, 0.04)
+    noise = rng.uniform(0.0, 0.06) if rng.random() < NOISE_SHARE else 0.0
+    return [float(gamma), float(gain), float(offset), float(noise)]
+
+
+def change_appearance(images: Tensor, appearance: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Gamma, gain, offset and noise of every view.
+
+    Args:
+        images: [B, N, 3, H, W] in [0, 1].
+        appearance: [B, N, 4] rows of `draw_appearance`.
+        seeds: [B] of the noise; the noise of a set is the same on CPU and GPU only in distribution.
+
+    Returns:
+        Same shape, in [0, 1].
+    """
+    gamma, gain, offset, _ = (part[..., None, None, None] for part in appearance.to(images.device).unbind(-1))
+    changed = images.clamp(min=1e-3) ** gamma * gain + offset
+    for row, deviations in enumerate(appearance[..., 3].tolist()):
+        generator = torch.Generator(images.device).manual_seed(seeds[row])
+        for view, deviation in enumerate(deviations):
+            if deviation > 0.0:
+                shape = images.shape[-2:]
+                changed[row, view] += deviation * torch.randn(shape, generator=generator, device=images.device)
+    return changed.clamp(0.0, 1.0)
 
 
 def break_view(image: Tensor, previous: Tensor, spectrum: str, rng: np.random.Generator) -> Tensor:
@@ -74,30 +120,37 @@ def sample_present(rng: np.random.Generator, view_shares: Sequence[float]) -> li
 def augment(
     batch: Batch,
     previous: Tensor,
-    rng: np.random.Generator,
+    rngs: Sequence[np.random.Generator],
     *,
     fault_share: float,
     view_shares: Sequence[float] = VIEW_SHARES,
+    crop_share: float = 0.0,
 ) -> Batch:
     """Training augmentation.
 
     Args:
         batch: as loaded.
         previous: [B, 3, 3, H, W] an earlier frame of each set.
-        rng: decides everything.
+        rngs: [B] one for each set; they decide everything.
         fault_share: probability that a view is broken.
         view_shares: probabilities that the fusion gets three, two, one views.
+        crop_share: probability that a set shows an enlarged part of its images.
 
     Returns:
         A new batch.
     """
     images = batch.images.clone()
-    for b in range(images.shape[0]):
+    appearance, present, seeds, flips, windows = [], [], [], [], []
+    for b, rng in enumerate(rngs):
         for n, spectrum in enumerate(SPECTRA):
-            image = images[b, n]
             if rng.random() < fault_share:
-                image = break_view(image, previous[b, n], spectrum, rng)
-            images[b, n] = change_appearance(image, rng)
-    present = batch.present.new_tensor([sample_present(rng, view_shares) for _ in range(images.shape[0])])
-    batch = batch._replace(images=images, present=present)
-    return flip(batch) if rng.random() < 0.5 else batch
+                images[b, n] = break_view(images[b, n], previous[b, n], spectrum, rng)
+        appearance.append([draw_appearance(rng) for _ in SPECTRA])
+        present.append(sample_present(rng, view_shares))
+        seeds.append(int(rng.integers(2**31)))
+        flips.append(bool(rng.random() < 0.5))
+        windows.append(random_window(rng) if rng.random() < crop_share else WHOLE)
+    images = change_appearance(images, torch.tensor(appearance, dtype=images.dtype), seeds)
+    batch = batch._replace(images=images, present=batch.present.new_tensor(present))
+    batch = _on_some(batch, flips, lambda part, _: flip(part))
+    return _on_some(batch, [w != WHOLE for w in windows], lambda part, rows: crop(part, torch.tensor(windows)[rows]))

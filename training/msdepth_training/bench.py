@@ -29,7 +29,7 @@ EAGER_REPEATS = 25
 """Timed calls in eager PyTorch."""
 
 
-def _median_ms(call: Callable[[], object], repeats: int) -> float:
+def median_ms(call: Callable[[], object], repeats: int) -> float:
     """Median of single calls after three unmeasured ones, milliseconds."""
     for _ in range(3):
         call()
@@ -50,13 +50,13 @@ def measure_speed(path: Path, height: int, width: int, *, threads: int) -> dict[
     predictor = OnnxPredictor(path, threads=threads)
     eager = ContractModel(MsDepth()).eval()
     inputs = {n: example_inputs(n, height, width) for n in (1, 2, 3)}
-    model_ms = {f"n{n}": _median_ms(lambda n=n: predictor(*inputs[n]), REPEATS) for n in (1, 2, 3)}
+    model_ms = {f"n{n}": median_ms(lambda n=n: predictor(*inputs[n]), REPEATS) for n in (1, 2, 3)}
 
     def run_eager() -> object:
         with torch.no_grad():
             return eager(*inputs[3])
 
-    eager_ms = _median_ms(run_eager, EAGER_REPEATS)
+    eager_ms = median_ms(run_eager, EAGER_REPEATS)
     return {"model_ms": model_ms, "eager_ms": {"n3": eager_ms}, "eager_over_ort": eager_ms / model_ms["n3"]}
 
 

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from msdepth_training.augment import augment
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.augment import Batch, augment
 from msdepth_training.confidence import CONFIDENCE_FACTOR, probability_within_factor
-from msdepth_training.datasets.scenes import Samples
-from msdepth_training.export import Calibration
-from msdepth_training.networks import MsDepth
+from msdepth_training.networks import PaperFusion, SpectralDepth
 from msdepth_training.objective import RANGE_M, subsample
-from msdepth_training.train import REFERENCE_SHARES, make_batch
+from msdepth_training.stages.batches import REFERENCE_SHARES, make_batch
+from msdepth_training.stages.sources import Frames
 
 PIXELS = 2000
 """Per image; neighbouring pixels tell little more."""
+BATCH = 4
+"""Frames at a time."""
+Line = tuple[float, float]
+"""Slope and offset of the log scale."""
 
 
-def fit_line(log_scale: Tensor, correct: Tensor, *, steps: int = 200) -> tuple[float, float]:
+class Claim(NamedTuple):
+    """What a network says of M images, and what is true."""
+
+    log_depth: Tensor
+    """[M, h, w] log metres."""
+    log_scale: Tensor
+    """[M, h, w] log of the Laplace scale."""
+    truth_m: Tensor
+    """[M, h, w] metres, inf sky, NaN unknown."""
+
+
+def fit_line(log_scale: Tensor, correct: Tensor, *, steps: int = 200) -> Line:
     """Slope and offset of log scale that make the stated probabilities most likely.
 
     Args:
@@ -45,40 +62,77 @@ def fit_line(log_scale: Tensor, correct: Tensor, *, steps: int = 200) -> tuple[f
     return float(line[0].detach().exp()), float(line[1].detach())
 
 
-def _pick(log_depth: Tensor, log_scale: Tensor, truth_m: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Log scale and correctness (1 or 0) at `PIXELS` random pixels with known depth; arguments of one size."""
-    known = (truth_m.flatten() < RANGE_M).nonzero()[:, 0]
-    chosen = known[torch.randperm(len(known), generator=generator)[:PIXELS]]
-    error = (log_depth.flatten()[chosen] - truth_m.flatten()[chosen].log()).abs()
-    return log_scale.flatten()[chosen], (error < math.log(CONFIDENCE_FACTOR)).float()
+def claims(network: nn.Module, batch: Batch) -> dict[str, Claim]:
+    """What any of the networks says of a batch, by the name of the line that calibrates it.
+
+    `SpectralDepth` and `PaperFusion` have a line for each spectrum, whose own frame it is; `MsDepth` has one for the
+    fused depth and one for the views' own evidence, as the model contract does not tell it which spectrum a view is.
+    """
+    if isinstance(network, SpectralDepth):
+        out = network(batch.images.flatten(0, 1), batch.k.flatten(0, 1))
+        count = len(SPECTRA)
+        return {
+            s: Claim(out.log_depth[n::count], out.log_scale[n::count], batch.depth_m[:, n])
+            for n, s in enumerate(SPECTRA)
+        }
+    if isinstance(network, PaperFusion):
+        outs = network.all_anchors(batch.images, batch.k, batch.view_from_reference)
+        return {
+            s: Claim(out.log_depth, out.log_scale, batch.depth_m[:, n])
+            for n, (s, out) in enumerate(zip(SPECTRA, outs, strict=True))
+        }
+    out = network(batch.images, batch.k, batch.view_from_reference, batch.reference_k(), batch.present)
+    truth = batch.depth_m[torch.arange(len(batch.reference), device=batch.reference.device), batch.reference]
+    own_truth = subsample(batch.depth_m.flatten(0, 1), 8)
+    return {
+        "fused": Claim(out.log_depth, out.log_scale, truth),
+        "view": Claim(out.view.log_depth[:, 0], out.view.log_scale[:, 0], own_truth),
+    }
 
 
-def calibrate(network: MsDepth, samples: Samples, *, seed: int = 0, fault_share: float = 0.12) -> Calibration:
-    """Fit both lines, over random subsets of views, frames and faults as in training.
+def _pick(claim: Claim, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Log scale and correctness (1 or 0) at `PIXELS` random pixels with known depth of each image."""
+    scales, corrects = [], []
+    for log_depth, log_scale, truth_m in zip(*(part.cpu() for part in claim), strict=True):
+        known = (truth_m.flatten() < RANGE_M).nonzero()[:, 0]
+        chosen = known[torch.randperm(len(known), generator=generator)[:PIXELS]]
+        error = (log_depth.flatten()[chosen] - truth_m.flatten()[chosen].log()).abs()
+        scales.append(log_scale.flatten()[chosen])
+        corrects.append((error < math.log(CONFIDENCE_FACTOR)).float())
+    return torch.cat(scales), torch.cat(corrects)
+
+
+def calibrate(
+    network: nn.Module, frames: Frames, *, seed: int = 0, fault_share: float = 0.12, device: torch.device | None = None
+) -> Mapping[str, Line]:
+    """Fit all lines of a network, over random subsets of views, frames and faults as in training.
 
     Args:
         network: trained, in eval mode.
-        samples: held-out frames.
+        frames: held out.
         seed: of the draws.
         fault_share: probability that a view is broken.
+        device: where the network is; the CPU by default.
 
     Returns:
-        The lines for the fused and for the views' own confidence.
+        The lines, by the names of `claims`.
     """
-    fused: list[tuple[Tensor, Tensor]] = []
-    views: list[tuple[Tensor, Tensor]] = []
+    device = device or torch.device("cpu")
+    found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     generator = torch.Generator().manual_seed(seed)
-    for step in range(len(samples)):
-        rng = np.random.default_rng([seed, step, 5])
-        index = torch.tensor([step])
-        reference = torch.from_numpy(rng.choice(3, 1, p=REFERENCE_SHARES))
+    for first in range(0, len(frames), BATCH):
+        index = torch.arange(first, min(first + BATCH, len(frames)))
+        rngs = [np.random.default_rng([seed, int(i), 5]) for i in index]
+        reference = torch.tensor([int(rng.choice(3, p=REFERENCE_SHARES)) for rng in rngs])
         batch = augment(
-            make_batch(samples, index, reference), samples.views(samples.previous[index]), rng, fault_share=fault_share
+            make_batch(frames, index, reference).to(device),
+            frames.views(frames.previous[index]).to(device),
+            rngs,
+            fault_share=fault_share,
         )
         with torch.no_grad():
-            out = network(batch.images, batch.k, batch.view_from_reference, batch.k[0, reference], batch.present)
-        fused.append(_pick(out.log_depth, out.log_scale, batch.depth_m[0, reference], generator))
-        truth = subsample(batch.depth_m[0], 8)
-        views.append(_pick(out.view.log_depth, out.view.log_scale, truth, generator))
-    lines = [fit_line(torch.cat([a for a, _ in rows]), torch.cat([b for _, b in rows])) for rows in (fused, views)]
-    return Calibration(fused=lines[0], view=lines[1])
+            for name, claim in claims(network, batch).items():
+                found.setdefault(name, []).append(_pick(claim, generator))
+    return {
+        name: fit_line(torch.cat([a for a, _ in rows]), torch.cat([b for _, b in rows])) for name, rows in found.items()
+    }

@@ -1,160 +1,132 @@
-"""The `msdepth-train` command."""
+"""The `msdepth-train` command: a table of subcommands and their options; the work is in `commands`."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import datetime
-import json
 import logging
 import math
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
-import torch
-
+from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.calibrate import calibrate
-from msdepth_training.config import TrainConfig, load_config
-from msdepth_training.datasets.scenes import TEST_SEED, VALIDATION_SEED, SceneSet, load_set, render_set
+from msdepth_training import commands
+from msdepth_training.config import ALIGNMENTS, RECIPES
 from msdepth_training.errors import TrainingError
-from msdepth_training.evaluate import MAX_M, OnnxPredictor, card_metrics, score_rows, view_calibration_error
-from msdepth_training.export import (
-    ContractModel,
-    contract_metadata,
-    export_onnx,
-    largest_difference,
-    sha256,
-)
-from msdepth_training.train import Trainer, load_network
 
-CONFIGS = Path(__file__).parent / "configs"
-TOLERANCE = 1e-3
-"""ONNX Runtime may differ from PyTorch by this much, relatively."""
-LIMITS = (
-    "Trained on rendered scenes only; it has never seen a real image. Not for driving or any safety function. "
-    "Metric scale relies on cameras 1.2 to 2 m above a road and on a calibration that is right. "
-    "Glass, mirrors and thin wires are often missed."
-)
+RUNS = Path("out/runs")
+"""Folder of all runs, unless told otherwise."""
 
 
-def _config(name: str) -> TrainConfig:
-    path = Path(name)
-    return load_config(path if path.suffix in (".yaml", ".yml") else CONFIGS / f"{name}.yaml")
-
-
-def _trained_at(state: dict[str, Any]) -> str:
-    """The commit that training ended with; "unknown" for a checkpoint that does not say."""
-    history = state["history"] or [{}]
-    return str(history[-1].get("commit", "unknown"))
-
-
-def train(arguments: argparse.Namespace) -> None:
-    """Train, or go on training, a configuration."""
-    config = _config(arguments.config)
-    torch.set_num_threads(arguments.threads)
-    trainer = Trainer(
-        config, arguments.run, device=torch.device(arguments.device), data=arguments.data, workers=arguments.workers
+def _data_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("data")
+    group.add_argument("--data", choices=("scenes", "ms2"), default="scenes", help="rendered scenes, or MS2")
+    group.add_argument(
+        "--root", type=Path, help="folder of MS2, or of the rendered scenes (out/scenes; made if missing)"
     )
-    trainer.resume(change_config=arguments.change_config)
-    complete = trainer.train(stop_after_s=arguments.minutes * 60.0)
-    state = "complete" if complete else "stopped at the time limit; the same command goes on from here"
-    done = f"{trainer.step} of {trainer.total_steps} steps, {trainer.seconds / 60:.1f} min of training"
-    print(f"{arguments.run / 'checkpoint.pt'}: {done}, {state}")
+    group.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
+    return parser
 
 
-def export(arguments: argparse.Namespace) -> None:
-    """Calibrate, export, compare with PyTorch, measure on test scenes and write the card."""
-    network, config, state = load_network(arguments.run / "checkpoint.pt")
-    stage = config.stages[-1]
-    size = {"height": stage.height, "width": stage.width}
-    held_out = SceneSet("validation", VALIDATION_SEED, config.validation_sequences, frames=1, **size)
-    render_set(held_out, arguments.data, workers=arguments.workers)
-    model = ContractModel(network, calibrate(network, load_set(held_out, arguments.data)))
-    path = arguments.models / f"{config.name}.onnx"
-    metadata = contract_metadata(network, name=config.name, version=config.version, commit=_trained_at(state), **size)
-    export_onnx(model, path, metadata=metadata, **size)
-    differences = {str(n): largest_difference(model, path, count=n, **size) for n in (1, 2, 3)}
-    if max(differences.values()) > TOLERANCE:
-        raise TrainingError(
-            f"{path}: ONNX Runtime differs from PyTorch by {differences}, more than {TOLERANCE}; not for use"
-        )
-    card = _card(arguments, config, state, model, path, differences)
-    path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card["metrics"]["fused"], indent=2))
-    print(f"{path} and its card are written")
+def _machine_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    group = parser.add_argument_group("machine, as PyTorch Lightning has it")
+    group.add_argument("--accelerator", default="auto", help="cpu, gpu, ...; auto takes a GPU where there is one")
+    group.add_argument("--devices", default="1", help='how many, or which: "2", "0,3", "auto"')
+    group.add_argument("--num-nodes", type=int, default=1)
+    group.add_argument("--strategy", default="auto", help="ddp, fsdp, ...")
+    group.add_argument("--precision", default="32-true", help="16-mixed, bf16-mixed, ...")
+    group.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the CPU")
+    group.add_argument("--ahead", type=int, default=1, help="batches made ahead, each in a thread")
+    return parser
 
 
-def _card(
-    arguments: argparse.Namespace,
-    config: TrainConfig,
-    state: dict[str, Any],
-    model: ContractModel,
-    path: Path,
-    differences: dict[str, float],
-) -> dict[str, object]:
-    """The model card; measures the exported file on test scenes."""
-    stage = config.stages[-1]
-    test = SceneSet("test", TEST_SEED, arguments.test_sequences, stage.height, stage.width, frames=1)
-    render_set(test, arguments.data, workers=arguments.workers)
-    samples, predictor = load_set(test, arguments.data), OnnxPredictor(path)
-    return {
-        "name": config.name, "version": config.version, "contract": 1, "file": path.name, "sha256": sha256(path),
-        "recipe": "msdepth", "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "parameters": sum(p.numel() for p in model.network.parameters()),
-        "training": {
-            "command": f"msdepth-train train --config {arguments.config}", "seed": config.seed,
-            "steps": state["step"], "minutes": round(state["seconds"] / 60, 1), "history": state["history"],
-            "notes": arguments.note,
-            "data": "procedural scenes of msdepth_training", "config": dataclasses.asdict(config),
-        },
-        "calibration": {
-            "on": f"{config.validation_sequences} validation scenes", **dataclasses.asdict(model.calibration)
-        },
-        "onnx_vs_pytorch_largest_relative_difference": differences,
-        "metrics": card_metrics(score_rows(samples, predictor)),
-        "view_confidence_ece": {s: view_calibration_error(samples, predictor, i) for i, s in enumerate(SPECTRA)},
-        "metrics_on": f"{len(samples)} test scenes, unscaled, depth below {MAX_M:g} m; "
-        "without_* and single spectra in the RGB frame",
-        "limits": LIMITS,
-    }  # fmt: skip
+def _training_options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config", default="tiny", help="name of a shipped configuration or a YAML file")
+    parser.add_argument("--seed", type=int, help="instead of the configuration's")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs")
+    parser.add_argument("--run", type=Path, help="folder of this run, instead of RUNS/<seed>/<stage>_<kind>")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after this long")
+    parser.add_argument("--change-config", action="store_true", help="go on with a configuration that has changed")
+    return parser
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="msdepth-train", description="Train, calibrate and export msdepth models.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", default="tiny", help="name of a shipped configuration or a YAML file")
-    common.add_argument("--run", type=Path, default=Path("out/train/tiny"), help="folder of checkpoints")
-    common.add_argument(
-        "--data", type=Path, default=Path("out/scenes"), help="folder of rendered scenes, made when missing"
+def _add_training(commands_: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    common = [_training_options(), _data_options(), _machine_options()]
+    part = commands_.add_parser(
+        "align", parents=common, help="train depth from each view alone; goes on where a stopped run ended"
     )
-    common.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
-    part = commands.add_parser(
-        "train", parents=[common], help="render scenes and train; goes on where a stopped run ended"
+    part.add_argument("--alignment", choices=ALIGNMENTS, help="of features, instead of the configuration's")
+    part.add_argument("--spectra", nargs="+", choices=SPECTRA, help="fewer than all, for a specialist")
+    part.set_defaults(run_command=commands.align)
+    part = commands_.add_parser(
+        "fuse", parents=common, help="train depth from the set of views; goes on where a stopped run ended"
     )
-    part.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
-    part.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    part.add_argument("--change-config", action="store_true", help="go on with a configuration that has changed")
-    part.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after this long")
-    part.set_defaults(run_command=train)
-    part = commands.add_parser("export", parents=[common], help="calibrate and export a trained network with its card")
-    part.add_argument("--models", type=Path, default=Path("models"))
+    part.add_argument("--recipe", choices=RECIPES, help="instead of the configuration's")
+    part.add_argument("--from", dest="begin_with", type=Path, help="folder of the aligned run to begin with")
+    part.set_defaults(run_command=commands.fuse)
+    part = commands_.add_parser(
+        "plan", parents=[_data_options(), _machine_options()], help="train everything that the table of results needs"
+    )
+    part.add_argument("--config", default="results", help="name of a shipped plan or a YAML file")
+    part.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs")
+    part.add_argument("--minutes", type=float, default=math.inf, help="stop, with checkpoints, after this long")
+    part.set_defaults(run_command=commands.plan)
+
+
+def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    part = commands_.add_parser(
+        "export", parents=[_data_options()], help="calibrate and export a fused network, with its card"
+    )
+    part.add_argument("--run", type=Path, default=RUNS / "0" / "fuse_msdepth", help="folder of the run")
+    part.add_argument("--models", type=Path, default=Path("out/models"))
     part.add_argument("--test-sequences", type=int, default=120)
     part.add_argument("--note", action="append", default=[], help="a sentence on the training for the card")
-    part.set_defaults(run_command=export)
+    part.set_defaults(run_command=commands.export)
+    part = commands_.add_parser(
+        "evaluate", parents=[_data_options()], help="measure runs; write the table of results as JSON, Markdown, PNG"
+    )
+    part.add_argument("runs", nargs="*", type=Path, default=[RUNS], help="folders with runs in them")
+    part.add_argument("--out", type=Path, default=Path("out/table"), help="docs, for the page of this project")
+    part.add_argument("--test-sequences", type=int, default=120, help="two frames of each are scored")
+    part.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
+    part.add_argument("--real-frame", type=Path, help="folder with a real stereo frame to score the export on")
+    part.add_argument("--no-speed", action="store_true", help="measure no times")
+    part.set_defaults(run_command=commands.evaluate)
+    part = commands_.add_parser("show", parents=[_data_options()], help="draw scenes and predictions")
+    part.add_argument("--run", type=Path, help="folder of a run whose predictions to show")
+    part.add_argument("--model", type=Path, help="ONNX model whose predictions to show")
+    part.add_argument("--out", type=Path, default=Path("out/show/sheet.png"))
+    part.add_argument("--frames", type=int, default=4, help="how many, conditions in turn")
+    part.add_argument("--first", type=int, default=0, help="number of the first one")
+    part.add_argument("--scenes", default="street", help="style of the scenes, where no run tells it")
+    part.add_argument(
+        "--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of images, if no run or model says"
+    )
+    part.set_defaults(run_command=commands.show)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="msdepth-train", description="Train, measure, calibrate and export msdepth models."
+    )
+    parts = parser.add_subparsers(dest="command", required=True)
+    _add_training(parts)
+    _add_results(parts)
     return parser
 
 
 def main() -> None:
     """Entry point; bad input ends with one line and exit code 2."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    arguments = _parser().parse_args()
+    arguments = make_parser().parse_args()
     try:
         arguments.run_command(arguments)
-    except TrainingError as error:
+    except (TrainingError, MsdepthError) as error:
         print(f"msdepth-train: error: {error}", file=sys.stderr)
         raise SystemExit(2) from error
 

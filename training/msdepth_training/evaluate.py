@@ -12,17 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, MetricMean, depth_metrics
+from msdepth_ros.core.metrics import MetricMean, depth_metrics
 from msdepth_ros.core.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.confidence import CONFIDENCE_FACTOR
 from msdepth_training.datasets.scenes import Samples
 from msdepth_training.export import INPUTS, OUTPUTS, ContractModel
-from msdepth_training.scenes import CONDITIONS
-
-FloatImage = NDArray[np.float32]
-MIN_M, MAX_M = 0.001, 80.0
-"""Pixels are scored where the truth lies between, metres: the protocol of `depth_metrics`."""
+from msdepth_training.results.score import ALL, MAX_M, Answers, FloatImage, Score, ScoreSums, is_known
+from msdepth_training.stages.sources import Frames
 
 
 class Prediction(NamedTuple):
@@ -62,6 +58,12 @@ class OnnxPredictor:
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=providers)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the images."""
+        height, width = self.session.get_inputs()[0].shape[-2:]
+        return int(height), int(width)
+
     def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
         """See `Predictor`."""
         values = (images, k, view_from_reference, reference_k)
@@ -69,20 +71,7 @@ class OnnxPredictor:
         return Prediction(*self.session.run(list(OUTPUTS), feed))
 
 
-class Score(NamedTuple):
-    """Means over the images of one kind."""
-
-    metrics: DepthMetrics
-    """Unscaled: the headline."""
-    median_scaled: DepthMetrics
-    """After the median of each image was set right, as in published tables."""
-    ece: float
-    """Expected calibration error of confidence, 0 to 1."""
-    images: int
-    """How many had any pixel with known depth."""
-
-
-def predict(samples: Samples, index: int, predictor: Predictor, views: Sequence[int], reference: int) -> Prediction:
+def predict(samples: Frames, index: int, predictor: Predictor, views: Sequence[int], reference: int) -> Prediction:
     """One frame with some of its views (indices into rgb, nir, thermal), in the frame of camera `reference`."""
     images = samples.views(torch.tensor([index]))[0, list(views)]
     pose = samples.vehicle_from_camera[index]
@@ -90,7 +79,7 @@ def predict(samples: Samples, index: int, predictor: Predictor, views: Sequence[
     return predictor(images, samples.k[index, list(views)], view_from_reference, samples.k[index, reference])
 
 
-def score(samples: Samples, predictor: Predictor, views: Sequence[int], reference: int) -> dict[str, Score]:
+def score(samples: Frames, predictor: Predictor, views: Sequence[int], reference: int) -> dict[str, Score]:
     """Score every frame.
 
     Args:
@@ -102,58 +91,27 @@ def score(samples: Samples, predictor: Predictor, views: Sequence[int], referenc
     Returns:
         Condition (and `all`) to score; conditions without a scored image are absent.
     """
-    raw = {c: MetricMean() for c in ("all", *CONDITIONS)}
-    scaled = {c: MetricMean() for c in ("all", *CONDITIONS)}
-    bins = {c: CalibrationBins() for c in ("all", *CONDITIONS)}
+    sums = ScoreSums(samples.conditions)
     for index in range(len(samples)):
-        truth = samples.depth_m[index, reference].float().numpy()
         prediction = predict(samples, index, predictor, views, reference)
-        valid, correct = _known_and_correct(prediction.depth_m, truth)
-        plain, median = (
-            depth_metrics(prediction.depth_m, truth, alignment=a, min_m=MIN_M, max_m=MAX_M) for a in ("none", "median")
-        )
-        for condition in ("all", CONDITIONS[int(samples.condition[index])]):
-            raw[condition].add(plain)
-            scaled[condition].add(median)
-            bins[condition].add(prediction.confidence[valid], correct[valid])
-    return _scores(raw, scaled, bins)
+        truth = samples.depth_m[index, reference].float().numpy()
+        answers = Answers(prediction.depth_m[None], prediction.confidence[None], truth[None])
+        sums.add(answers, [int(samples.condition[index])])
+    return sums.scores()
 
 
-def _is_known(truth_m: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where there is truth to compare with: the range of `depth_metrics`."""
-    return (truth_m > MIN_M) & (truth_m < MAX_M)
-
-
-def _known_and_correct(depth_m: FloatImage, truth_m: FloatImage) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """[H, W] where truth is known, and where depth is within the factor that confidence speaks of."""
-    known = _is_known(truth_m)
-    ratio = depth_m / np.where(known, truth_m, 1.0)
-    return known, known & (np.maximum(ratio, 1.0 / ratio) < CONFIDENCE_FACTOR)
-
-
-def _scores(
-    raw: dict[str, MetricMean], scaled: dict[str, MetricMean], bins: dict[str, CalibrationBins]
-) -> dict[str, Score]:
-    scores = {}
-    for condition, mean in raw.items():
-        metrics, median, ece = mean.mean(), scaled[condition].mean(), bins[condition].expected_calibration_error()
-        if metrics is not None and median is not None and ece is not None:
-            scores[condition] = Score(metrics, median, ece, mean.image_count)
-    return scores
-
-
-def view_calibration_error(samples: Samples, predictor: Predictor, view: int) -> float | None:
+def view_calibration_error(samples: Frames, predictor: Predictor, view: int) -> float | None:
     """ECE of a view's own confidence where it is the only view and the reference: its own evidence is all there is.
 
     None if no frame has a pixel with known depth.
     """
-    bins = CalibrationBins()
+    sums = ScoreSums(samples.conditions)
     for index in range(len(samples)):
-        truth = samples.depth_m[index, view].float().numpy()
         prediction = predict(samples, index, predictor, [view], view)
-        valid, correct = _known_and_correct(prediction.depth_m, truth)
-        bins.add(prediction.view_confidence[0][valid], correct[valid])
-    return bins.expected_calibration_error()
+        truth = samples.depth_m[index, view].float().numpy()
+        sums.add(Answers(prediction.depth_m[None], prediction.view_confidence, truth[None]), [-1])
+    found = sums.scores()
+    return found[ALL].ece if found else None
 
 
 ROWS: dict[str, tuple[tuple[int, ...], int]] = {
@@ -171,7 +129,7 @@ ROWS: dict[str, tuple[tuple[int, ...], int]] = {
 in their own frames, where a camera loses nothing to occlusion."""
 
 
-def score_rows(samples: Samples, predictor: Predictor) -> dict[str, dict[str, Score]]:
+def score_rows(samples: Frames, predictor: Predictor) -> dict[str, dict[str, Score]]:
     """Every row of `ROWS`."""
     return {name: score(samples, predictor, views, reference) for name, (views, reference) in ROWS.items()}
 
@@ -204,7 +162,7 @@ class RowPrior:
 
 
 def _row_median(values: NDArray[Any]) -> float:
-    known = values[_is_known(values)].astype(np.float64)
+    known = values[is_known(values)].astype(np.float64)
     return float(np.median(known)) if known.size else MAX_M
 
 

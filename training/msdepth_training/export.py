@@ -20,6 +20,7 @@ from msdepth_ros.core.spectra import NORMALISATION, SPECTRA
 from msdepth_training.confidence import CONFIDENCE_DEFINITION, probability_within_factor
 from msdepth_training.errors import TrainingError
 from msdepth_training.networks import MsDepth
+from msdepth_training.stages.sources import About
 
 OPSET = 18
 """From opset 20 on, TensorRT silently runs GridSample as nearest."""
@@ -129,9 +130,9 @@ def _strip(proto: onnx.ModelProto) -> None:
 
 
 def contract_metadata(
-    network: MsDepth, *, name: str, version: str, height: int, width: int, commit: str
+    network: MsDepth, *, name: str, version: str, height: int, width: int, commit: str, about: About
 ) -> dict[str, str]:
-    """Metadata of the contract for a network trained on the project's own scenes."""
+    """Metadata of the contract for a trained network."""
     return {
         "msdepth_contract": "1",
         "name": name,
@@ -142,8 +143,8 @@ def contract_metadata(
         "width": str(width),
         "depth_min_m": str(network.config.min_m),
         "depth_max_m": str(network.config.max_m),
-        "training_data": "procedural multi-spectral driving scenes of msdepth_training, no recorded images",
-        "training_data_licence": "Apache-2.0",
+        "training_data": about.data,
+        "training_data_licence": about.licence,
         "training_commit": commit,
         "confidence_definition": CONFIDENCE_DEFINITION,
     }

@@ -1,14 +1,20 @@
-"""One small network, trained for a few steps on a few small scenes and exported, for all tests that need one."""
+"""Small networks, trained by the command for a few steps on a few small scenes, for all tests that need one."""
+
+import dataclasses
+import json
+import sys
 
 import pytest
-import torch
+import yaml
 
-from msdepth_training.augment import Batch
-from msdepth_training.config import Stage, TrainConfig
+from msdepth_training import cli
+from msdepth_training.config import AlignConfig, FuseConfig, Phase, TrainConfig
 from msdepth_training.datasets.scenes import load_set, render_set
-from msdepth_training.export import Calibration, ContractModel, contract_metadata, export_onnx
+from msdepth_training.export import Calibration, ContractModel
 from msdepth_training.networks import NetworkConfig
-from msdepth_training.train import Trainer, load_network, scene_set
+from msdepth_training.stages.runs import load_run
+from msdepth_training.stages.sources import SceneSource, scene_set
+from msdepth_training.stages.train import Machine
 
 
 @pytest.fixture(scope="session")
@@ -21,85 +27,89 @@ def small():
 
 @pytest.fixture(scope="session")
 def config(small):
-    stage = Stage(height=64, width=160, sequences=4, batch=2, steps=6)
-    return TrainConfig(name="small", network=small, stages=(stage,), warmup_steps=2, checkpoint_every=3)
+    phase = Phase(height=64, width=160, sequences=4, batch=2, steps=6)
+    return TrainConfig(
+        name="small", network=small, align=AlignConfig(phases=(phase,)), fuse=FuseConfig(phases=(phase,)),
+        warmup_steps=2, checkpoint_every=3, validation_sequences=4,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def machine():
+    return Machine(accelerator="cpu", progress_bar=False)
 
 
 @pytest.fixture(scope="session")
 def data(config, tmp_path_factory):
-    """Folder with the scenes of the configuration's only stage."""
+    """Folder with the scenes of the configuration's only phase."""
     folder = tmp_path_factory.mktemp("scenes")
-    render_set(scene_set(config.stages[0]), folder, workers=1)
+    render_set(scene_set(config.fuse.phases[0], config.scenes), folder, workers=1)
     return folder
 
 
 @pytest.fixture(scope="session")
+def source(data):
+    return SceneSource(data)
+
+
+@pytest.fixture(scope="session")
 def samples(config, data):
-    return load_set(scene_set(config.stages[0]), data)
+    return load_set(scene_set(config.fuse.phases[0], config.scenes), data)
+
+
+def call(*arguments):
+    """`msdepth-train` with these arguments, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["msdepth-train", *map(str, arguments)])
+        cli.main()
 
 
 @pytest.fixture(scope="session")
-def trained(config, data, tmp_path_factory):
-    """Folder of a complete run."""
-    run = tmp_path_factory.mktemp("run")
-    assert Trainer(config, run, device=torch.device("cpu"), data=data, workers=1).train()
-    return run
+def command():
+    return call
 
 
 @pytest.fixture(scope="session")
-def exported(trained, tmp_path_factory):
-    """The trained network behind the contract, and the file it was exported to."""
-    network, _, _ = load_network(trained / "checkpoint.pt")
-    model = ContractModel(network, Calibration(fused=(0.9, 0.2), view=(1.1, -0.1)))
-    path = tmp_path_factory.mktemp("models") / "small.onnx"
-    metadata = contract_metadata(network, name="small", version="0", height=64, width=160, commit="none")
-    export_onnx(model, path, height=64, width=160, metadata=metadata)
-    return model, path
-
-
-def _texture(x, y, seed):
-    """Smooth and never the same twice: [.] and [.] metres to [3, .] in [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    waves = torch.rand(3, 6, 3, generator=generator) * torch.tensor([3.0, 3.0, 6.3])
-    terms = [torch.sin(a * x + b * y + c) for channel in waves for a, b, c in channel]
-    return 0.5 + 0.08 * torch.stack(terms).unflatten(0, (3, 6)).sum(dim=1)
+def config_file(config, tmp_path_factory):
+    """The configuration as YAML."""
+    path = tmp_path_factory.mktemp("config") / "small.yaml"
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config)))))
+    return path
 
 
 @pytest.fixture(scope="session")
-def walls():
-    """Sets of three different cameras before a textured wall at 8 m and, in front of it, a board at 4 m.
+def options(config_file, data):
+    """What every training command of the tests is told."""
+    return ("--config", config_file, "--root", data, "--workers", 1, "--threads", 1, "--accelerator", "cpu")
 
-    They look the same way, so that depth is known exactly: `walls(batch, board=True)` gives a `Batch` of 64 x 96.
-    """
-    height, width = 64, 96
-    k = torch.tensor([[60.0, 62.0, 47.2, 30.1], [75.0, 74.0, 45.0, 33.3], [48.0, 47.0, 50.4, 29.0]])
-    place = torch.tensor([[0.0, 0.0, 0.0], [0.4, -0.05, 0.0], [-0.3, 0.1, 0.0]])
 
-    def camera(n, seed, board):
-        fx, fy, cx, cy = k[n]
-        u, v = torch.arange(width).view(1, -1).float(), torch.arange(height).view(-1, 1).float()
-        ray = torch.stack(torch.broadcast_tensors((u - cx) / fx, (v - cy) / fy))
-        depth = torch.full((height, width), 8.0)
-        if board:
-            at_board = 4.0 * ray + place[n, :2].view(2, 1, 1)
-            depth[((at_board - torch.tensor([-0.5, 0.2]).view(2, 1, 1)).abs() < 0.8).all(dim=0)] = 4.0
-        x, y = depth * ray + place[n, :2].view(2, 1, 1)
-        return _texture(x, y, seed), depth
+@pytest.fixture(scope="session")
+def runs(options, tmp_path_factory):
+    """Folder with every run of seed 0 that the table of results needs, but two of the specialists."""
+    folder = tmp_path_factory.mktemp("runs")
+    common = (*options, "--runs", folder)
+    for alignment in ("none", "paper", "msdepth"):
+        call("align", *common, "--alignment", alignment)
+    call("align", *common, "--spectra", "nir")
+    call("fuse", *common, "--from", folder / "0" / "align_msdepth")
+    call("fuse", *common, "--recipe", "paper", "--from", folder / "0" / "align_paper")
+    return folder
 
-    def make(batch, *, board=True):
-        views = [[camera(n, seed, board) for n in range(3)] for seed in range(batch)]
-        reference = torch.arange(batch) % 3
-        matrix = torch.zeros(3, 3, 3)
-        matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 0, 2], matrix[:, 1, 2], matrix[:, 2, 2] = *k.T, torch.ones(3)
-        pose = torch.eye(4).repeat(batch, 3, 1, 1)
-        pose[..., :3, 3] = place[reference].unsqueeze(1) - place
-        return Batch(
-            torch.stack([torch.stack([image for image, _ in row]) for row in views]),
-            torch.stack([torch.stack([depth for _, depth in row]) for row in views]),
-            matrix.repeat(batch, 1, 1, 1),
-            pose,
-            reference,
-            torch.ones(batch, 3),
-        )
 
-    return make
+@pytest.fixture(scope="session")
+def trained(runs):
+    """Folder of a complete run of the network that ships."""
+    return runs / "0" / "fuse_msdepth"
+
+
+@pytest.fixture(scope="session")
+def exported(trained, data, tmp_path_factory):
+    """The trained network behind the contract, and the file that `msdepth-train export` made of it."""
+    models = tmp_path_factory.mktemp("models")
+    call(
+        "export", "--run", trained, "--root", data, "--workers", 1, "--models", models, "--test-sequences", 4,
+        "--note", "Trained by a test.",
+    )  # fmt: skip
+    card = json.loads((models / "small.json").read_text())
+    lines = {name: tuple(card["calibration"][name]) for name in ("fused", "view")}
+    return ContractModel(load_run(trained).network, Calibration(**lines)), models / "small.onnx"

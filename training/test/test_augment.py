@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
-from msdepth_training.augment import VIEW_SHARES, Batch, augment, break_view, flip, sample_present
+from msdepth_training.augment import VIEW_SHARES, Batch, augment, break_view, change_appearance, flip, sample_present
 
 K = torch.tensor([[60.0, 0, 40.0], [0, 60.0, 20.0], [0, 0, 1.0]])
 
@@ -21,6 +22,10 @@ def batch(size=2):
     )
 
 
+def rngs(seed, size=2):
+    return [np.random.default_rng([seed, row]) for row in range(size)]
+
+
 def test_flipping_twice_changes_nothing():
     original = batch()
     twice = flip(flip(original))
@@ -36,10 +41,46 @@ def test_a_flip_mirrors_the_principal_point_and_sideways_motion_only():
 
 
 def test_augmentation_depends_on_its_generator_alone():
-    a, b = (augment(batch(), batch().images, np.random.default_rng(5), fault_share=0.5) for _ in range(2))
+    a, b, c = (augment(batch(), batch().images, rngs(seed), fault_share=0.5) for seed in (5, 5, 6))
     assert torch.equal(a.images, b.images)
     assert torch.equal(a.present, b.present)
-    assert not torch.equal(a.images, augment(batch(), batch().images, np.random.default_rng(6), fault_share=0.5).images)
+    assert not torch.equal(a.images, c.images)
+
+
+def test_what_happens_to_a_set_does_not_depend_on_the_others():
+    both = augment(batch(), batch().images, rngs(5), fault_share=0.5, crop_share=0.5)
+    second = Batch(*(part[1:] for part in batch()))
+    alone = augment(second, second.images, rngs(5)[1:], fault_share=0.5, crop_share=0.5)
+    for name in Batch._fields:
+        assert torch.equal(getattr(both, name)[1:], getattr(alone, name)), name
+
+
+def test_some_sets_are_flipped_and_others_not():
+    many = batch(24)
+    drawn = augment(many, many.images, [np.random.default_rng(i) for i in range(24)], fault_share=0.0)
+    flipped = drawn.k[:, 0, 0, 2] != 40.0
+    assert 4 < flipped.sum() < 20
+    for row in range(24):
+        expected = flip(Batch(*(part[row : row + 1] for part in many))) if flipped[row] else many
+        assert torch.equal(drawn.depth_m[row], expected.depth_m[0 if flipped[row] else row])
+
+
+def test_a_crop_changes_the_focal_length_of_as_many_sets_as_were_asked_for():
+    many = batch(40)
+    seeds = [np.random.default_rng(i) for i in range(40)]
+    drawn = augment(many, many.images, seeds, fault_share=0.0, crop_share=0.5)
+    cropped = drawn.k[:, 0, 0, 0] != 60.0
+    assert 8 < cropped.sum() < 32
+    assert (drawn.k[cropped, 0, 0, 0] > 60.0).all()
+
+
+def test_appearance_is_gamma_gain_offset_and_grey_noise():
+    images = torch.full((1, 1, 3, 64, 64), 0.25)
+    changed = change_appearance(images, torch.tensor([[[0.5, 1.2, 0.1, 0.0]]]), [0])
+    torch.testing.assert_close(changed, torch.full_like(images, 1.2 * 0.5 + 0.1))
+    noisy = change_appearance(images, torch.tensor([[[1.0, 1.0, 0.0, 0.05]]]), [0])
+    assert noisy.std().item() == pytest.approx(0.05, rel=0.1)
+    assert torch.equal(noisy[:, :, 0], noisy[:, :, 2])
 
 
 def test_at_least_one_view_is_always_present_and_each_is_sometimes_absent():

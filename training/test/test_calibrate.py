@@ -3,7 +3,7 @@ import torch
 
 from msdepth_training.calibrate import calibrate, fit_line
 from msdepth_training.confidence import probability_within_factor
-from msdepth_training.train import load_network
+from msdepth_training.stages.runs import load_run
 
 
 def test_calibration_finds_the_line_that_makes_confidence_true():
@@ -22,9 +22,18 @@ def test_confidence_is_never_turned_upside_down():
     assert fit_line(stated, (stated > -1.5).float())[0] > 0.0
 
 
-def test_calibration_is_repeatable_on_a_network(trained, samples):
-    network, _, _ = load_network(trained / "checkpoint.pt")
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("fuse_msdepth", {"fused", "view"}),
+        ("fuse_paper", {"rgb", "nir", "thermal"}),
+        ("align_none", {"rgb", "nir", "thermal"}),
+    ],
+)
+def test_calibration_is_repeatable_on_every_kind_of_network(runs, samples, name, lines):
+    network = load_run(runs / "0" / name).network
     found = calibrate(network, samples, seed=3)
     assert found == calibrate(network, samples, seed=3)
-    assert found.fused != found.view
-    assert min(found.fused[0], found.view[0]) > 0
+    assert set(found) == lines
+    assert len(set(found.values())) == len(lines)
+    assert min(slope for slope, _ in found.values()) > 0

@@ -1,9 +1,10 @@
 import sys
 
 import pytest
-import torch
+from ms2_tree import ALL_LISTS, write_ms2
 
 from msdepth_training import cli
+from msdepth_training.stages.runs import load_run
 
 
 def run(monkeypatch, *arguments):
@@ -23,27 +24,53 @@ def refused(monkeypatch, capsys, *arguments):
     return err
 
 
-def test_an_unknown_configuration_is_named(monkeypatch, capsys, tmp_path):
-    assert "nothing.yaml" in refused(monkeypatch, capsys, "train", "--config", "nothing", "--run", tmp_path)
+@pytest.mark.parametrize("stage", ["align", "fuse", "plan"])
+def test_an_unknown_configuration_is_named(monkeypatch, capsys, stage):
+    assert "nothing.yaml" in refused(monkeypatch, capsys, stage, "--config", "nothing")
 
 
-def test_a_wrong_key_is_named(monkeypatch, capsys, tmp_path):
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("fuse: {phases: [{stepz: 3}]}", "fuse.phases[0]: unknown key stepz"),
+        ("align: {spectra: [uv]}", "spectra"),
+        ("align: {alignment: both}", "alignment: 'both' must be one of none, paper, msdepth"),
+        ("fuse: {recipe: best}", "recipe"),
+        ("stages: []", "unknown key stages"),
+        ("scenes: nowhere", "nowhere"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(monkeypatch, capsys, tmp_path, text, named):
     path = tmp_path / "mine.yaml"
-    path.write_text("stages: [{stepz: 3}]\n")
-    message = refused(monkeypatch, capsys, "train", "--config", path, "--run", tmp_path)
-    assert "stages[0]: unknown key stepz" in message
+    path.write_text(text)
+    assert named in refused(monkeypatch, capsys, "fuse", "--config", path, "--run", tmp_path, "--root", tmp_path)
+
+
+def test_a_wrong_key_of_a_plan_is_named(monkeypatch, capsys, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: {fuse: {recipes: paper}}")
+    assert "train.fuse: unknown key recipes" in refused(monkeypatch, capsys, "plan", "--config", path)
 
 
 def test_broken_yaml_is_one_line(monkeypatch, capsys, tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text("stages: [\nname: {a\n")
-    assert "mine.yaml" in refused(monkeypatch, capsys, "train", "--config", path, "--run", tmp_path)
+    path.write_text("align: [\nname: {a\n")
+    assert "mine.yaml" in refused(monkeypatch, capsys, "align", "--config", path, "--run", tmp_path)
 
 
-def test_a_missing_checkpoint_says_what_to_do(monkeypatch, capsys, tmp_path):
-    message = refused(monkeypatch, capsys, "export", "--run", tmp_path)
-    assert "checkpoint.pt" in message
-    assert "msdepth-train train" in message
+@pytest.mark.parametrize("arguments", [("export", "--run"), ("show", "--run"), ("fuse", "--from")])
+def test_a_missing_run_says_what_to_do(monkeypatch, capsys, tmp_path, arguments):
+    message = refused(monkeypatch, capsys, *arguments, tmp_path)
+    assert "weights.pt does not exist" in message
+    assert "msdepth-train align" in message
+
+
+def test_an_empty_folder_of_runs_is_an_error(monkeypatch, capsys, tmp_path):
+    assert "no run was found" in refused(monkeypatch, capsys, "evaluate", tmp_path)
+
+
+def test_ms2_needs_its_folder(monkeypatch, capsys, tmp_path):
+    assert "--root" in refused(monkeypatch, capsys, "align", "--data", "ms2", "--run", tmp_path)
 
 
 def test_no_command_is_a_usage_error(monkeypatch, capsys):
@@ -53,14 +80,18 @@ def test_no_command_is_a_usage_error(monkeypatch, capsys):
     assert "usage: msdepth-train" in capsys.readouterr().err
 
 
-def test_a_complete_run_is_not_trained_again(monkeypatch, capsys, tmp_path, trained, data):
-    path = tmp_path / "small.yaml"
-    path.write_text(
-        "name: small\nwarmup_steps: 2\ncheckpoint_every: 3\n"
-        "network: {channels: [4, 8, 12, 16, 16], blocks: [1, 1, 1, 1], fused: [4, 8, 8, 8], decoder: [8, 8, 8, 8], "
-        "descriptor: 4}\nstages: [{height: 64, width: 160, sequences: 4, batch: 2, steps: 6}]\n"
-    )
-    threads, written = torch.get_num_threads(), (trained / "checkpoint.pt").stat().st_mtime_ns
-    run(monkeypatch, "train", "--config", path, "--run", trained, "--data", data, "--threads", threads)
+def test_a_shipped_configuration_is_found_by_its_name_or_its_path():
+    assert cli.commands.find_config("tiny") == cli.commands.find_config("configs/tiny.yaml")
+
+
+def test_ms2_trains_as_scenes_do(monkeypatch, capsys, tmp_path, options):
+    root = write_ms2(tmp_path / "ms2", lists=ALL_LISTS)
+    rest = [*options[:2], *options[6:]]
+    run(monkeypatch, "align", *rest, "--data", "ms2", "--root", root, "--run", tmp_path / "run", "--seed", 5)
     assert "6 of 6 steps" in capsys.readouterr().out
-    assert (trained / "checkpoint.pt").stat().st_mtime_ns == written
+    assert load_run(tmp_path / "run").config.seed == 5
+
+
+def test_a_complete_run_says_so(monkeypatch, capsys, options, runs):
+    run(monkeypatch, "align", *options, "--runs", runs)
+    assert "align_msdepth: 6 of 6 steps" in capsys.readouterr().out

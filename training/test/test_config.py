@@ -1,11 +1,11 @@
 import dataclasses
+import json
 
 import pytest
 
-from msdepth_training.cli import CONFIGS
-from msdepth_training.config import Stage, TrainConfig, from_mapping, load_config
+from msdepth_training.config import CONFIGS, AlignConfig, FuseConfig, Phase, TrainConfig, from_mapping, load_config
 from msdepth_training.errors import TrainingError
-from msdepth_training.networks import NetworkConfig
+from msdepth_training.networks import SMALL, NetworkConfig
 
 
 def write(tmp_path, text):
@@ -14,15 +14,35 @@ def write(tmp_path, text):
     return path
 
 
-def test_the_shipped_configuration_loads_and_fits_the_time_allowed():
-    config = load_config(CONFIGS / "tiny.yaml")
-    assert config.stages[-1].height == 256
-    assert config.stages[-1].width == 640
+@pytest.mark.parametrize("name", ["tiny", "small"])
+def test_the_shipped_configurations_end_at_the_size_of_the_contract(name):
+    config = load_config(CONFIGS / f"{name}.yaml")
+    assert config.name == name
+    assert (config.fuse.phases[-1].height, config.fuse.phases[-1].width) == (256, 640)
+
+
+def test_the_recipe_of_the_model_that_ships_is_that_of_its_card():
+    fuse = load_config(CONFIGS / "tiny.yaml").fuse
+    stages = json.loads((CONFIGS.parents[2] / "models" / "tiny.json").read_text())["training"]["config"]["stages"]
+    assert [dataclasses.asdict(phase) for phase in fuse.phases] == [
+        {**stage, "view_shares": tuple(stage["view_shares"])} for stage in stages
+    ]
+
+
+def test_small_is_the_network_of_its_name():
+    assert load_config(CONFIGS / "small.yaml").network == SMALL
 
 
 def test_values_and_defaults(tmp_path):
-    config = load_config(write(tmp_path, "name: a\nweight_decay: 1\nnetwork: {descriptor: 4}\nstages: [{steps: 3}]\n"))
-    assert (config.name, config.weight_decay, config.network.descriptor, config.stages[0].steps) == ("a", 1.0, 4, 3)
+    config = load_config(
+        write(tmp_path, "name: a\nweight_decay: 1\nnetwork: {descriptor: 4}\nfuse: {phases: [{steps: 3}]}\n")
+    )
+    assert (config.name, config.weight_decay, config.network.descriptor, config.fuse.phases[0].steps) == (
+        "a",
+        1.0,
+        4,
+        3,
+    )
     assert config.network.max_m == 100.0
 
 
@@ -30,13 +50,17 @@ def test_values_and_defaults(tmp_path):
     ("text", "named"),
     [
         ("nam: a", "nam"),
-        ("stages: [{step: 3}]", r"stages\[0\]: unknown key step"),
+        ("fuse: {phases: [{step: 3}]}", r"fuse\.phases\[0\]: unknown key step"),
         ("seed: x", "seed"),
         ("network: 3", "network"),
         ("[", "cannot read"),
         ("[1, 2]", "expected a mapping"),
-        ("stages: 3", "stages: expected a list"),
-        ("stages: [{steps: 2.5}]", r"stages\[0\]\.steps: expected int"),
+        ("fuse: {phases: 3}", "phases: expected a list"),
+        ("fuse: {phases: [{steps: 2.5}]}", r"phases\[0\]\.steps: expected int"),
+        ("fuse: {phases: [{steps: 0}]}", "at least 1"),
+        ("align: {spectra: []}", "spectra"),
+        ("align: {spectra: [rgb, rgb], alignment: none}", "each once"),
+        ("align: {spectra: [rgb]}", "a specialist has alignment none"),
         ("seed: true", "seed: expected int"),
         ("weight_decay: yes", "weight_decay: expected float"),
     ],
@@ -47,7 +71,12 @@ def test_a_wrong_key_or_type_is_named(tmp_path, text, named):
 
 
 def test_what_a_checkpoint_stores_is_read_back():
-    config = TrainConfig(name="b", network=NetworkConfig(descriptor=5), stages=(Stage(steps=3), Stage(batch=1)))
+    config = TrainConfig(
+        name="b",
+        network=NetworkConfig(descriptor=5),
+        fuse=FuseConfig(phases=(Phase(steps=3), Phase(batch=1))),
+        align=AlignConfig(alignment="none", spectra=("nir",)),
+    )
     assert from_mapping(TrainConfig, dataclasses.asdict(config), "here") == config
 
 
@@ -59,6 +88,6 @@ def test_a_missing_file_is_named(tmp_path):
 @pytest.mark.parametrize("shares", [[0.5, 0.5], [0.5, 0.3, 0.3], [1.2, -0.1, -0.1]])
 def test_shares_of_views_that_are_no_probabilities_are_refused(tmp_path, shares):
     path = tmp_path / "mine.yaml"
-    path.write_text(f"stages: [{{view_shares: {shares}}}]")
+    path.write_text(f"fuse: {{phases: [{{view_shares: {shares}}}]}}")
     with pytest.raises(TrainingError, match="view_shares.*sum to 1"):
         load_config(path)

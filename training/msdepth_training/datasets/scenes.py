@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from msdepth_ros.core.spectra import SPECTRA, normalise
 from msdepth_training.errors import TrainingError
 from msdepth_training.geometry import scale_intrinsics
 from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
+from msdepth_training.scenes.style import scene_style
 from msdepth_training.scenes.world import Split
 
 VALIDATION_SEED, TEST_SEED = 1_000_000, 2_000_000
@@ -42,11 +45,16 @@ class SceneSet:
     """Of each sequence, 0.3 to 1.2 s apart."""
     jitter: float = 1.0
     """How much rigs vary, see `sample_rig`."""
+    style: str = "street"
+    """Name of the kind of scenes, see `scenes.style`."""
 
     def shard_path(self, folder: Path, index: int) -> Path:
         """File of one shard; the name says all that decides its content."""
-        kind = f"{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}"
-        return folder / f"{kind}_{self.first_seed + index * SHARD:06d}.pt"
+        style = scene_style(self.style)
+        kind = f"{style.name}{style.version}_{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}"
+        count = min(SHARD, self.sequences - index * SHARD)
+        cut = f"_{count}" if count < SHARD else ""  # or a longer set would take the part for the whole
+        return folder / f"{kind}_{self.first_seed + index * SHARD:06d}{cut}.pt"
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class Samples:
     """int [F], index into `CONDITIONS`."""
     previous: Tensor
     """int [F], index of an earlier frame of the same sequence, or of the frame itself."""
+    conditions: ClassVar[tuple[str, ...]] = CONDITIONS
+    """What `condition` points into."""
 
     def __len__(self) -> int:
         return int(self.images.shape[0])
@@ -78,9 +88,9 @@ class Samples:
 def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
     """All frames of one sequence, each by the names of `Samples` without `previous`, ready to be stored."""
     condition = seed % len(CONDITIONS)
-    scene = sample_scene(seed, scenes.split, condition=CONDITIONS[condition])
+    scene = sample_scene(seed, scenes.split, condition=CONDITIONS[condition], style=scenes.style)
     rng = np.random.default_rng([seed, 3])
-    rig = sample_rig(rng, scenes.height, scenes.width, jitter=scenes.jitter)
+    rig = sample_rig(rng, scenes.height, scenes.width, jitter=scenes.jitter, style=scenes.style)
     time_s, rows = 0.0, []
     for _ in range(scenes.frames):
         frame = render_frame(scene, rig, time_s=time_s)
@@ -104,7 +114,6 @@ def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
 def _render_shard(job: tuple[SceneSet, Path, int]) -> int:
     """Write one shard, whole or not at all, unless it is there; returns its number of sequences."""
     scenes, folder, index = job
-    torch.set_num_threads(1)
     path = scenes.shard_path(folder, index)
     if not path.exists():
         first, count = index * SHARD, min(SHARD, scenes.sequences - index * SHARD)
@@ -133,8 +142,16 @@ def render_set(scenes: SceneSet, folder: Path, *, workers: int) -> None:
         return
     total = sum(min(SHARD, scenes.sequences - index * SHARD) for _, _, index in jobs)
     title = f"scenes {scenes.split} {scenes.height}x{scenes.width}"
-    with get_context("spawn").Pool(workers) as pool, tqdm(total=total, desc=title, unit="seq") as bar:
-        for done in pool.imap_unordered(_render_shard, jobs):
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=total, desc=title, unit="seq"))
+        if workers > 1:
+            pool = stack.enter_context(
+                get_context("spawn").Pool(workers, initializer=torch.set_num_threads, initargs=(1,))
+            )
+            finished = pool.imap_unordered(_render_shard, jobs)
+        else:
+            finished = map(_render_shard, jobs)  # a process of its own would only cost its start
+        for done in finished:
             bar.update(done)
 
 

@@ -38,6 +38,12 @@ class Conditions:
     """Share of the temperature differences that is left: low in rain and at the crossover around dawn and dusk."""
     active_nir: float
     """Strength of the NIR camera's own illumination, 0 if it has none."""
+    nir_leak: float = 0.0
+    """Share of visible light in what the NIR camera sees: filters differ."""
+    cloud_relief: float = 1.0
+    """How uneven clouds are."""
+    sky_gain: float = 1.0
+    """Brightness of the sky over what the light on the ground says; clouds before the sun dazzle."""
 
     @property
     def extinction_per_m(self) -> float:

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from msdepth_training.scenes.materials import Material
 
-BOX, ELLIPSOID, CYLINDER = 0, 1, 2
-GROUND_ZONES = 5
-"""Asphalt, marking, pavement, verge, field: the last instances of every scene."""
+BOX, ELLIPSOID, CYLINDER, TAPERED, TUBE, LEAVES, HEDGE = range(7)
+"""TAPERED: a box whose top is shorter or narrower than its bottom. TUBE: a cylinder with ends, or a cone; LEAVES and
+HEDGE: clumps of leaves that fill an ellipsoid or a box, see `foliage`."""
+GROUND_ZONES = 8
+"""Asphalt, marking, pavement, verge, field, yellow marking, kerb, patch: the last instances of every scene."""
+PANE = (0.56, 0.64)
 Triple = tuple[float, float, float]
 
 
@@ -30,13 +33,18 @@ class Instances:
     """Things as arrays of P rows; the last `GROUND_ZONES` rows are materials of the ground, without a shape."""
 
     kind: Tensor
-    """int [P] BOX, ELLIPSOID or CYLINDER (upright)."""
+    """int [P] BOX, ELLIPSOID, CYLINDER (open, upright), TAPERED, TUBE, LEAVES or HEDGE."""
     centre_m: Tensor
     """[P, 3] at time 0."""
     half_m: Tensor
     """[P, 3] half extents along the thing's own axes."""
     yaw_rad: Tensor
     """[P] about the vertical."""
+    tilt_rad: Tensor
+    """[P] about the thing's own x axis, before yaw; positive lifts what is ahead (z) of its centre."""
+    taper: Tensor
+    """[P, 3] what the top lacks of the bottom's extent at the sides, ahead, behind: 0 nothing, 1 all of the half. For a
+    TUBE the first is what its upper end lacks of the radius."""
     velocity_mps: Tensor
     """[P, 3]."""
     cutout: Tensor
@@ -59,6 +67,10 @@ class Instances:
     """[P] scale of the texture."""
     windows: Tensor
     """[P] 0, or the period of a facade's windows in metres."""
+    pane: Tensor
+    """[P, 2] share of that period which is glass, across and up."""
+    gloss: Tensor
+    """[P] how much of light that grazes the surface is mirrored: 0 matt to 1 varnish, glass or water."""
     emission: Tensor
     """[P] light given off, in units of full daylight."""
 
@@ -75,24 +87,33 @@ class Builder:
     """Decides everything, in the order of the calls."""
     layers: tuple[int, ...]
     """Textures to choose from."""
+    signs: tuple[int, ...] = ()
+    """Textures of signs to choose from."""
     rows: list[dict[str, object]] = field(default_factory=list)
     """One per thing, by the names of `Instances`."""
 
     def add(
         self, kind: int, centre: Triple, half: Triple, material: Material, *, yaw: float = 0.0,
-        velocity: Triple = (0.0, 0.0, 0.0), cutout: float = 0.0, windows: float = 0.0, emission: float = 0.0,
+        tilt: float = 0.0, taper: Triple = (0.0, 0.0, 0.0),
+        velocity: Triple = (0.0, 0.0, 0.0), cutout: float = 0.0, windows: float = 0.0,
+        pane: tuple[float, float] = PANE, gloss: float = 0.0, emission: float = 0.0,
         layer: int | None = None, texels_per_m: float | None = None,
     ) -> None:  # fmt: skip
         """One thing; for the arguments see `Instances`. Texture and its scale are drawn unless given."""
         self.rows.append(
             {
                 **material._asdict(),
-                "kind": kind, "centre_m": centre, "half_m": half, "yaw_rad": yaw, "velocity_mps": velocity,
-                "cutout": cutout, "windows": windows, "emission": emission,
+                "kind": kind, "centre_m": centre, "half_m": half, "yaw_rad": yaw, "tilt_rad": tilt, "taper": taper,
+                "velocity_mps": velocity, "cutout": cutout, "windows": windows, "pane": pane, "gloss": gloss,
+                "emission": emission,
                 "layer": int(self.rng.choice(self.layers)) if layer is None else layer,
                 "texels_per_m": log_uniform(self.rng, 8, 80) if texels_per_m is None else texels_per_m,
             }
         )  # fmt: skip
+
+    def sign(self) -> int:
+        """Texture of a sign."""
+        return int(self.rng.choice(self.signs))
 
     def instances(self) -> Instances:
         """Everything collected, as tensors."""

@@ -42,6 +42,25 @@ RUBBER = Material((0.04, 0.04, 0.04), 0.05, 0.95, 4.0, 9.0, (0.1, 0.1, 0.5))
 GLASS = Material((0.05, 0.06, 0.07), 0.04, 0.88, 2.0, 0.5, (0.05, 0.05, 0.1))
 WOOD = Material((0.33, 0.24, 0.15), 0.50, 0.93, 6.0, 0.0, (0.35, 0.3, 0.4))
 
+YELLOW = Material((0.55, 0.40, 0.08), 0.55, 0.94, 9.0, 1.5, (0.14, 0.14, 0.2))
+PATCH = Material((0.08, 0.08, 0.085), 0.115, 0.95, 15.0, 2.0, (0.14, 0.14, 0.35))
+PLASTIC = Material((0.035, 0.035, 0.037), 0.06, 0.94, 6.0, 0.5, (0.1, 0.1, 0.3))
+SHADOW = Material((0.012, 0.012, 0.013), 0.02, 0.95, 2.0, 1.0, (0.1, 0.1, 0.2))
+"""Of what lies under a vehicle, where no light gets."""
+
+
+def lamp(rgb: tuple[float, float, float]) -> Material:
+    """A lens of that colour."""
+    return Material(rgb, 0.3, 0.9, 3.0, 0.5, (0.2, 0.2, 0.2))
+
+
+def skin(rng: np.random.Generator) -> Material:
+    """Of a face or hands; the near infrared knows no complexion."""
+    tone = float(rng.uniform(0.25, 1.0))
+    return Material(
+        (0.5 * tone, 0.36 * tone, 0.3 * tone), 0.55, 0.98, 0.5, float(rng.uniform(6, 14)), (0.05, 0.05, 0.4)
+    )
+
 
 def _tint(rng: np.random.Generator, low: float, high: float, saturation: float) -> tuple[float, float, float]:
     base: NDArray[np.float64] = rng.uniform(low, high) * (1.0 + saturation * rng.uniform(-1.0, 1.0, 3))

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from msdepth_training.geometry import pixel_rays
-from msdepth_training.scenes import raycast, sensors, shading
+from msdepth_training.scenes import ego, foliage, motion, raycast, sensors, shading, terrain
+from msdepth_training.scenes.optics import Optics, sample_optics
+from msdepth_training.scenes.raycast import Hits, Leaves
 from msdepth_training.scenes.rig import SceneRig
+from msdepth_training.scenes.surfaces import Surface, surface
 from msdepth_training.scenes.textures import atlas
 from msdepth_training.scenes.world import Scene
 
@@ -20,6 +23,12 @@ SHADOW_SIZE = 384
 """Cells per side of the shadow map."""
 SHADOW_SPAN_M = 96.0
 """Width of the shadow map."""
+SHUTTER_S = 60.0
+"""Between two calibrations of a thermal camera by its shutter."""
+THERMAL_LAG_S = 0.008
+"""Bolometers answer slowly."""
+SHADOW_STEPS = 4
+"""Through leaves, on the sun's way."""
 LEAF_TEXTURE = 3
 """Layer of the atlas that decides where foliage has holes."""
 
@@ -36,14 +45,7 @@ class Frame:
     time_s: float
 
 
-def _world_from_vehicle(scene: Scene, time_s: float) -> Tensor:
-    pose = torch.eye(4)
-    pose[0, 3] = scene.ego_x_m
-    pose[2, 3] = scene.ego_speed_mps * time_s
-    return pose
-
-
-def _shadow_map(scene: Scene, leaf: Tensor, ego_z: float, time_s: float) -> tuple[Tensor, Tensor]:
+def _shadow_map(scene: Scene, leaves: Leaves, ego: Tensor, time_s: float) -> tuple[Tensor, Tensor]:
     """What the sun sees.
 
     Returns:
@@ -55,7 +57,7 @@ def _shadow_map(scene: Scene, leaf: Tensor, ego_z: float, time_s: float) -> tupl
     right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0], device=device), forward)
     right = right / right.norm().clamp(min=1e-6)
     axes = torch.stack((right, torch.linalg.cross(forward, right), forward))
-    middle = axes @ torch.tensor([scene.ego_x_m, 0.0, ego_z + 0.35 * SHADOW_SPAN_M], device=device)
+    middle = axes @ torch.stack((ego[0], ego[1], ego[2] + 0.35 * SHADOW_SPAN_M))
     steps = (torch.arange(SHADOW_SIZE, device=device) + 0.5) / SHADOW_SIZE - 0.5
     a, b = middle[0] + steps * SHADOW_SPAN_M, middle[1] + steps * SHADOW_SPAN_M
     start = middle[2] - 200.0
@@ -63,9 +65,13 @@ def _shadow_map(scene: Scene, leaf: Tensor, ego_z: float, time_s: float) -> tupl
     corners = raycast.box_corners(scene.instances, time_s) @ axes.T
     corners = torch.stack(((corners[..., 0] - a[0]), (corners[..., 1] - b[0]), corners[..., 2] - start), dim=-1)
     corners[..., :2] *= SHADOW_SIZE / SHADOW_SPAN_M
+    rectangles = raycast.screen_rectangles(corners, None, SHADOW_SIZE, SHADOW_SIZE)
+    rays = tuple(origin.unbind(-1)), tuple(forward.unbind())
+    nothing = raycast.nothing(device, torch.Size((SHADOW_SIZE, SHADOW_SIZE)))
     hits = raycast.cast(
-        scene.instances, tuple(origin.unbind(-1)), tuple(forward.unbind()), corners, leaf, time_s=time_s, ground=False
-    )
+        scene.instances, *rays, rectangles, leaves._replace(steps=SHADOW_STEPS), nothing,
+        time_s=time_s, together=scene.style.together,
+    )  # fmt: skip
     frame = torch.cat((axes, torch.stack((a[0], b[0], start))[:, None]), dim=1)
     return hits.distance, frame
 
@@ -76,6 +82,7 @@ class _Moment(NamedTuple):
     scene: Scene
     textures: Tensor
     """The atlas."""
+    leaves: Leaves
     world_from_vehicle: Tensor
     """[4, 4], metres."""
     corners: Tensor
@@ -88,14 +95,15 @@ class _Moment(NamedTuple):
 def _moment(scene: Scene, time_s: float, device: torch.device) -> _Moment:
     scene = dataclasses.replace(scene, instances=scene.instances.to(device))
     textures = atlas(device)
-    world_from_vehicle = _world_from_vehicle(scene, time_s).to(device)
+    world_from_vehicle = ego.world_from_vehicle(scene, time_s).to(device)
     sunny = scene.conditions.sun_share * scene.conditions.daylight > 0.02
-    ego_z = float(world_from_vehicle[2, 3])
-    shadow = _shadow_map(scene, textures[LEAF_TEXTURE], ego_z, time_s) if sunny else None
-    return _Moment(scene, textures, world_from_vehicle, raycast.box_corners(scene.instances, time_s), shadow, time_s)
+    leaves = Leaves(textures[LEAF_TEXTURE], foliage.noise(device))
+    shadow = _shadow_map(scene, leaves, world_from_vehicle[:3, 3], time_s) if sunny else None
+    corners = raycast.box_corners(scene.instances, time_s)
+    return _Moment(scene, textures, leaves, world_from_vehicle, corners, shadow, time_s)
 
 
-def _sunlit(shadow: tuple[Tensor, Tensor] | None, s: shading.Surface) -> Tensor:
+def _sunlit(shadow: tuple[Tensor, Tensor] | None, s: Surface) -> Tensor:
     """[h, w] 1 where the sun reaches the surface, else 0; beyond the shadow map it does."""
     if shadow is None:
         return torch.ones_like(s.distance_m)
@@ -131,27 +139,62 @@ def render_frame(
     moment = _moment(scene, time_s, device or torch.device("cpu"))
     rng = np.random.default_rng([scene.seed, 11])
     # drawn for every camera, rendered or not, so that a camera's character does not depend on the others
-    characters = {s: sensors.sample_noise(rng) for s in rig.k}
+    characters = {s: _Character(sensors.sample_noise(rng)) for s in rig.k}
+    if scene.style.optics:
+        rng = np.random.default_rng([scene.seed, 13])
+        characters = {
+            s: c._replace(optics=sample_optics(rng), shutter_s=float(rng.uniform(0, SHUTTER_S)))
+            for s, c in characters.items()
+        }
     images, depths = {}, {}
     for spectrum in spectra or tuple(rig.k):
         images[spectrum], depths[spectrum] = _camera(moment, rig, spectrum, characters[spectrum])
     return Frame(images, depths, rig, time_s)
 
 
-def _camera(m: _Moment, rig: SceneRig, spectrum: str, character: sensors.SensorNoise) -> tuple[Tensor, Tensor]:
+class _Character(NamedTuple):
+    """One camera's peculiarities in a sequence."""
+
+    noise: sensors.SensorNoise
+    optics: Optics | None = None
+    shutter_s: float | None = None
+    """When a thermal camera's shutter closed before time 0; None if its pattern does not drift."""
+
+
+def _camera(m: _Moment, rig: SceneRig, spectrum: str, character: _Character) -> tuple[Tensor, Tensor]:
     """One camera's image and depth."""
     s, lit = _visible(m, rig, spectrum)
     conditions = m.scene.conditions
     frame_seed = int(abs(m.time_s) * 1000) + 7919 * (m.scene.seed % 100_003)
     if spectrum == "thermal":
         apparent_k = shading.emitted(m.scene, s, m.textures, lit, time_s=m.time_s)
-        return sensors.thermal_camera(apparent_k, character, conditions, frame_seed=frame_seed), s.depth_m
+        if character.optics is not None:
+            apparent_k = motion.blurred(apparent_k, _streaks(m, rig, spectrum, s, THERMAL_LAG_S))
+        drift = None if character.shutter_s is None else (character.shutter_s + m.time_s) % SHUTTER_S / SHUTTER_S
+        return sensors.thermal_camera(
+            apparent_k, character.noise, conditions, frame_seed=frame_seed, drift=drift
+        ), s.depth_m
     forward = m.world_from_vehicle[:3, 2]
     radiance = shading.reflected(m.scene, s, m.textures, lit, forward, band=spectrum, time_s=m.time_s)
-    return sensors.visible_camera(radiance, character, conditions, frame_seed=frame_seed), s.depth_m
+    if character.optics is not None:
+        open_s = character.optics.exposure_s * (1.0 if conditions.daylight < 0.1 else 0.125)
+        radiance = motion.blurred(radiance, _streaks(m, rig, spectrum, s, open_s))
+    return sensors.visible_camera(
+        radiance, character.noise, conditions, frame_seed=frame_seed, optics=character.optics
+    ), s.depth_m
 
 
-def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[shading.Surface, Tensor]:
+def _streaks(m: _Moment, rig: SceneRig, spectrum: str, s: Surface, open_s: float) -> Tensor:
+    """[2, h, w] px: how far the image of what is at rest moves while the shutter is open."""
+    device = s.depth_m.device
+    vehicle_from_camera = rig.vehicle_from_camera[spectrum].to(device)
+    later = ego.world_from_vehicle(m.scene, m.time_s + open_s).to(device) @ vehicle_from_camera
+    k = rig.k[spectrum].to(device)
+    later_from_now = torch.linalg.inv(later) @ m.world_from_vehicle @ vehicle_from_camera
+    return motion.streaks(s.depth_m, pixel_rays(k, rig.height, rig.width), k, later_from_now)
+
+
+def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[Surface, Tensor]:
     """Visible surfaces of one camera and where the sun reaches them."""
     world_from_camera = m.world_from_vehicle @ rig.vehicle_from_camera[spectrum].to(m.world_from_vehicle.device)
     k = rig.k[spectrum].to(world_from_camera.device)
@@ -160,11 +203,13 @@ def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[shading.Surface,
     origin = tuple(world_from_camera[:3, 3].unbind())
     camera_from_world = torch.linalg.inv(world_from_camera)
     seen = m.corners @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
-    z = seen[..., 2].clamp(min=1e-3)
-    projected = torch.stack(
-        (k[0, 0] * seen[..., 0] / z + k[0, 2], k[1, 1] * seen[..., 1] / z + k[1, 2], seen[..., 2]), dim=-1
-    )
-    hits = raycast.cast(m.scene.instances, origin, direction, projected, m.textures[LEAF_TEXTURE], time_s=m.time_s)
-    pixel_rad = 1.0 / float(k[0, 0])
-    s = shading.surface(m.scene, hits, origin, direction, m.textures, time_s=m.time_s, pixel_rad=pixel_rad)
+    rectangles = raycast.screen_rectangles(seen, k, rig.height, rig.width)
+    ground = Hits(*terrain.cast(m.scene.terrain, m.scene.road_half_width_m, origin, direction, rays.shape[1:]))
+    hits = raycast.cast(
+        m.scene.instances, origin, direction, rectangles, m.leaves, ground,
+        time_s=m.time_s, together=m.scene.style.together,
+    )  # fmt: skip
+    s = surface(
+        m.scene, hits, origin, direction, m.textures, time_s=m.time_s, pixel_rad=1.0 / float(k[0, 0])
+    )  # fmt: skip
     return s, _sunlit(m.shadow, s)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from msdepth_ros.core.camera import CameraModel
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.scenes.style import scene_style
 
 # Left cameras of the MS2 recording vehicle (Shin, Park, Kweon, CVPR 2023): width, height, fx = fy, cx, cy in px.
 MS2_INTRINSICS = {
@@ -50,19 +51,21 @@ def rotation(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
     return rotation
 
 
-def sample_rig(rng: np.random.Generator, height: int, width: int, *, jitter: float = 1.0) -> SceneRig:
+def sample_rig(
+    rng: np.random.Generator, height: int, width: int, *, jitter: float = 1.0, style: str = "street"
+) -> SceneRig:
     """A rig around the MS2 vehicle's; jitter 0 gives that one, 1.5 m above the ground.
 
     Sensor sizes, focal lengths, principal points, poses and the mounting height vary; the image each network view shows
-    follows the product's own rule for resizing and cropping (`CameraModel.view_map`).
+    follows the product's own rule for resizing and cropping (`CameraModel.view_map`). How far they vary is the style's.
     """
-    k, poses = {}, {}
-    mount = 1.5 + jitter * rng.uniform(-0.3, 0.5)
-    tilt = jitter * rng.normal(0.0, 0.02)
-    body = rotation(tilt, 0.0, jitter * rng.normal(0.0, 0.01))
+    k, poses, spreads = {}, {}, scene_style(style)
+    mount = 1.5 + jitter * rng.uniform(*spreads.mount_m)
+    tilt = jitter * rng.normal(0.0, spreads.tilt_spread_rad)
+    body = rotation(tilt, 0.0, jitter * rng.normal(0.0, 0.5 * spreads.tilt_spread_rad))
     for spectrum in SPECTRA:
         w, h, f, cx, cy = MS2_INTRINSICS[spectrum]
-        f = f * float(np.exp(jitter * rng.normal(0.0, 0.15)))
+        f = f * float(np.exp(jitter * rng.normal(0.0, spreads.focal_spread)))
         cx, cy = cx + jitter * rng.normal(0.0, 0.03) * w, cy + jitter * rng.normal(0.0, 0.05) * h
         h = int(round(h * (1.0 + jitter * rng.uniform(-0.1, 0.3))))
         matrix = np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])

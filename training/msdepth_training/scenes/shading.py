@@ -3,146 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from msdepth_training.scenes.instances import BOX, CYLINDER, GROUND_ZONES
-from msdepth_training.scenes.raycast import Hits, Vector
-from msdepth_training.scenes.textures import SIZE, look_up
+from msdepth_training.scenes.primitives import Vector
+from msdepth_training.scenes.surfaces import Surface
+from msdepth_training.scenes.textures import look_up
 from msdepth_training.scenes.world import Scene
-
-
-class Surface(NamedTuple):
-    """What the pixels of one view see, ready to be lit. All [h, w] unless stated."""
-
-    sky: Tensor
-    """bool."""
-    distance_m: Tensor
-    """Along the ray, metres; 1e4 for sky."""
-    depth_m: Tensor
-    """Along the optical axis, metres; inf for sky."""
-    point: Vector
-    """World frame, metres."""
-    normal: Vector
-    """World frame, unit length."""
-    view: Vector
-    """Unit direction from the camera."""
-    instance: Tensor
-    """Row of the instances' table; for sky any."""
-    texture: Tensor
-    """Deviations from the mean, about within 2.5; faded where texels are smaller than pixels."""
-    glass: Tensor
-    """bool, a facade's window."""
-    lit_window: Tensor
-    """bool, a window with light inside."""
-
-
-def _ground_zone(scene: Scene, x: Tensor, z: Tensor) -> Tensor:
-    """0 asphalt, 1 marking, 2 pavement, 3 verge, 4 field."""
-    aside = (x - scene.road_centre_m).abs() - scene.road_half_width_m
-    zone = torch.where(
-        aside < 0, 0, torch.where(aside < scene.pavement_m, 2, torch.where(aside < scene.pavement_m + 4, 3, 4))
-    )
-    across = (x - scene.road_centre_m) / scene.lane_m
-    offset = 0.0 if round(2 * scene.road_half_width_m / scene.lane_m) % 2 == 0 else 0.5
-    line = ((across + offset) - torch.round(across + offset)).abs() * scene.lane_m < 0.07
-    dashed = torch.remainder(z, 8.0) < 3.5
-    edge = (aside + 0.3).abs() < 0.07
-    return torch.where((aside < -0.6) & line & dashed | (aside < 0) & edge, 1, zone)
-
-
-def _normal_and_uv(
-    scene: Scene, instance: Tensor, point: Vector, time_s: float
-) -> tuple[Vector, Tensor, Tensor, Tensor]:
-    """Outward normal and surface coordinates in metres of every hit point; also whether it lies on a thing's side."""
-    t = scene.instances
-    c, s = t.yaw_rad.cos()[instance], t.yaw_rad.sin()[instance]
-    centre = (t.centre_m + time_s * t.velocity_mps)[instance]
-    half = t.half_m[instance].clamp(min=1e-3)
-    x, y, z = (p - centre[..., i] for i, p in enumerate(point))
-    local = (c * x - s * z, y, s * x + c * z)
-    ratio = torch.stack([p / half[..., i] for i, p in enumerate(local)])
-    size = ratio.abs()
-    face = torch.where(size[0] >= torch.maximum(size[1], size[2]), 0, torch.where(size[1] >= size[2], 1, 2))
-    is_box = t.kind[instance] == BOX
-    box = [torch.where(face == i, ratio[i].sign(), 0.0) for i in range(3)]
-    curved = [ratio[i] / half[..., i] for i in range(3)]
-    curved[1] = torch.where(t.kind[instance] == CYLINDER, 0.0, curved[1])
-    length = (sum(v * v for v in curved)).clamp(min=1e-12).sqrt()
-    n = [torch.where(is_box, b, v / length) for b, v in zip(box, curved, strict=True)]
-    around = torch.atan2(ratio[0], -ratio[2]) * torch.maximum(half[..., 0], half[..., 2])
-    u = torch.where(is_box, torch.where(face == 0, local[2], local[0]), around)
-    v = torch.where(is_box & (face == 1), local[2], local[1])
-    world = (c * n[0] + s * n[2], n[1], -s * n[0] + c * n[2])
-    return world, u, v, is_box & (face != 1)
-
-
-def surface(
-    scene: Scene, hits: Hits, origin: Vector, direction: Vector, textures: Tensor, *, time_s: float, pixel_rad: float
-) -> Surface:
-    """Everything about the visible surfaces that does not depend on the band.
-
-    Args:
-        scene: on the device of the rays.
-        hits: from `raycast.cast`.
-        origin: of the rays, world frame, metres.
-        direction: of the rays, world frame, unit z in the camera's frame.
-        textures: the atlas.
-        time_s: time of the image.
-        pixel_rad: angle of a pixel, to fade textures that are finer.
-
-    Returns:
-        See `Surface`.
-    """
-    sky, ground = hits.instance == -1, hits.instance == -2
-    length = sum(d * d for d in direction).sqrt()
-    reach = torch.where(sky, torch.full_like(hits.distance, 5e3), hits.distance)
-    point = tuple(o + reach * d for o, d in zip(origin, direction, strict=True))
-    things = scene.instances.kind.shape[0] - GROUND_ZONES
-    zone = _ground_zone(scene, point[0], point[2])
-    instance = torch.where(ground, things + zone, hits.instance.clamp(min=0))
-    normal, u, v, side = _normal_and_uv(scene, instance, point, time_s)
-    up = (torch.zeros_like(reach), -torch.ones_like(reach), torch.zeros_like(reach))
-    normal = tuple(torch.where(ground, a, b) for a, b in zip(up, normal, strict=True))
-    u, v = torch.where(ground, point[0], u), torch.where(ground, point[2], v)
-    distance = torch.where(sky, torch.full_like(reach, 1e4), reach * length)
-    facing = sum(a * b for a, b in zip(normal, direction, strict=True)).abs() / length
-    footprint = distance * pixel_rad / facing.clamp(min=0.15)
-    texture = _texture(scene, instance, textures, u, v, footprint)
-    window, lit = _windows(scene, instance, u, v, side)
-    view = tuple(d / length for d in direction)
-    return Surface(
-        sky, distance, torch.where(sky, torch.inf, hits.distance), point, normal, view, instance,
-        texture, window & ~sky, window & ~sky & lit,
-    )  # fmt: skip
-
-
-def _texture(scene: Scene, instance: Tensor, textures: Tensor, u: Tensor, v: Tensor, footprint: Tensor) -> Tensor:
-    """Fine and coarse texture at surface coordinates (u, v), metres, faded where a pixel's footprint is wider."""
-    texels = scene.instances.texels_per_m[instance]
-    seed = instance * 37 % SIZE
-    layer = scene.instances.layer[instance]
-    fine = look_up(textures, layer, u * texels + seed, v * texels, nearest=True)
-    fine = fine * (1.0 / (footprint * texels)).clamp(max=1.0)
-    coarse = look_up(textures, layer, u * texels / 9 + 3 * seed, v * texels / 9 + seed)
-    coarse = coarse * (4.0 / (footprint * texels / 9)).clamp(max=1.0)
-    return 0.6 * fine + 0.8 * coarse
-
-
-def _windows(scene: Scene, instance: Tensor, u: Tensor, v: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
-    """Whether (u, v), metres along a facade, fall on a window, and whether that one would have light inside."""
-    period = scene.instances.windows[instance].clamp(min=0.1)
-    iu, iv = u / period, v / period
-    window = (
-        (scene.instances.windows[instance] > 0)
-        & side
-        & ((iu - iu.floor() - 0.5).abs() < 0.28)
-        & ((iv - iv.floor() - 0.5).abs() < 0.32)
-    )
-    hashed = torch.remainder(torch.sin(iu.floor() * 12.9898 + iv.floor() * 78.233 + instance * 3.7) * 43758.5453, 1.0)
-    return window, hashed > 0.7
 
 
 def _dot(a: Vector, b: tuple[float, float, float] | Vector) -> Tensor:
@@ -199,23 +67,54 @@ def reflected(
     """
     t, c = scene.instances, scene.conditions
     nir = band == "nir"
-    albedo = t.nir[s.instance][None] if nir else t.rgb[s.instance].movedim(-1, 0)
+    albedo = _nir_albedo(scene)[s.instance][None] if nir else t.rgb[s.instance].movedim(-1, 0)
     albedo = albedo * (1.0 + t.contrast[s.instance][..., 1 if nir else 0] * s.texture).clamp(min=0.1)
     albedo = torch.where(s.glass, torch.full_like(albedo, 0.035), albedo) * (1.0 - 0.35 * c.rain)
     grey = albedo.new_tensor([0.75] if nir else [0.75, 0.77, 0.8])[:, None, None]
     sky = _sky(scene, s, textures, grey.expand_as(albedo), nir=nir, time_s=time_s)
     light = _light(scene, s, sunlit, forward, nir=nir)
-    mirrored = (
-        torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m))
-        * c.daylight
-        * sky.mean(dim=0)
-    )
+    mirrored = _mirrored(scene, s, sky)
     dark = _darkness(scene)
     glow = t.emission[s.instance] * (1.0 if dark else 0.3) + 0.12 * dark * s.lit_window
     radiance = albedo * light + mirrored + glow * (0.5 if nir else 1.0)
-    sky = c.daylight * sky + 0.0008
+    sky = c.daylight * c.sky_gain * sky + 0.0008
     airlight = c.daylight * grey * 0.8 + 0.004
     return _fogged(torch.where(s.sky, sky, radiance), s, c.extinction_per_m, airlight)
+
+
+def _nir_albedo(scene: Scene) -> Tensor:
+    """[P] reflectance that the NIR camera sees: some of its light is visible light."""
+    t, leak = scene.instances, scene.conditions.nir_leak
+    return torch.lerp(t.nir, t.rgb.mean(dim=1), leak) if leak else t.nir
+
+
+def _mirrored(scene: Scene, s: Surface, sky: Tensor) -> Tensor:
+    """[h, w] light of the surroundings that glass, varnish and wet ground mirror."""
+    c = scene.conditions
+    if not scene.style.rich:
+        glass = torch.where(s.glass, 0.25 * (1.0 - s.view[1].abs()), torch.zeros_like(s.distance_m))
+        return glass * c.daylight * sky.mean(dim=0)
+    cosine = -_dot(s.normal, s.view)
+    up = -(s.view[1] + 2.0 * cosine * s.normal[1])
+    # below the horizon a road, around it dark trees and houses, above it the sky
+    around = 0.06 + (0.75 * c.sky_gain - 0.06) * torch.sigmoid(12.0 * (up - 0.1))
+    fresnel = 0.05 + 0.9 * (1.0 - cosine.clamp(0.0, 1.0)) ** 5
+    return _gloss(scene, s) * fresnel * around * c.daylight
+
+
+def _gloss(scene: Scene, s: Surface) -> Tensor:
+    """[h, w] share of grazing light that is mirrored; rain makes a film on what lies flat."""
+    gloss = torch.where(s.glass, 0.9, scene.instances.gloss[s.instance])
+    wet = 0.8 * scene.conditions.rain * (-s.normal[1]).clamp(0.0, 1.0) ** 4
+    return torch.maximum(gloss, wet) if scene.conditions.rain > 0 else gloss
+
+
+def _sees_sky(scene: Scene, s: Surface) -> Tensor:
+    """[h, w] how much of the zenith's cold a surface mirrors in the thermal band."""
+    if not scene.style.rich:
+        return (0.5 - 0.5 * s.normal[1]).clamp(0.0, 1.0)
+    up = -(s.view[1] - 2.0 * _dot(s.normal, s.view) * s.normal[1])
+    return up.clamp(0.0, 1.0) ** 0.6
 
 
 def _darkness(scene: Scene) -> float:
@@ -228,10 +127,25 @@ def _sky(scene: Scene, s: Surface, textures: Tensor, grey: Tensor, *, nir: bool,
     c = scene.conditions
     blue = grey.new_tensor([0.12] if nir else [0.42, 0.58, 0.85])[:, None, None]
     cover = c.clouds if c.clouds == 1.0 else (_clouds(textures, s, time_s) * 2.0 * c.clouds).clamp(max=1.0)
+    if scene.style.rich and nir:
+        blue = torch.lerp(blue, 0.6 * torch.ones_like(blue), c.nir_leak)
     sky = torch.lerp(blue.expand_as(grey), grey, cover + 0.0 * s.distance_m)
     horizon = torch.exp(-6.0 * (-s.view[1]).clamp(min=0.0))
     sky = torch.lerp(sky, 0.85 * grey, 0.6 * horizon)
+    if scene.style.rich:
+        return sky * _relief(scene, s, textures, time_s)
     return sky * (0.8 + 0.3 * _clouds(textures, s, time_s)) if c.clouds == 1.0 else sky
+
+
+def _relief(scene: Scene, s: Surface, textures: Tensor, time_s: float) -> Tensor:
+    """[h, w] clouds from dark bellies to bright rims, brighter around the sun, seen or behind them."""
+    c, height = scene.conditions, (-s.view[1]).clamp(min=0.05)
+    u, v = s.view[0] / height, s.view[2] / height
+    broad = look_up(textures, torch.full_like(s.instance, 2), 22 * u + time_s, 22 * v)
+    fine = look_up(textures, torch.full_like(s.instance, 0), 90 * u + 2 * time_s, 90 * v)
+    high = 1.0 - torch.exp(-12 * (-s.view[1]).clamp(min=0.0))
+    glow = torch.exp(6.0 * (_dot(s.view, c.sun_direction) - 1.0))
+    return torch.exp(c.clouds * c.cloud_relief * high * (0.35 * broad + 0.12 * fine)) * (0.75 + 1.5 * glow)
 
 
 def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bool) -> Tensor:
@@ -239,6 +153,8 @@ def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bo
     c, dark = scene.conditions, _darkness(scene)
     sun = c.sun_share * _dot(s.normal, c.sun_direction).clamp(min=0.0) * sunlit
     ambient = (1.0 - c.sun_share) * (0.6 - 0.4 * s.normal[1]) * (0.6 if nir and c.clouds < 1.0 else 1.0)
+    if s.open_share is not None:
+        sun, ambient = sun * (0.4 + 0.6 * s.open_share), ambient * s.open_share
     lamps = dark * (_lamps(scene, s) + _headlights(s, forward)) * (0.35 if nir else 1.0)
     facing = (-_dot(s.normal, s.view)).clamp(min=0.0)
     own = c.active_nir * 40.0 * dark * facing / (s.distance_m**2 + 25.0) if nir else 0.0
@@ -268,17 +184,24 @@ def emitted(scene: Scene, s: Surface, textures: Tensor, sunlit: Tensor, *, time_
         + t.contrast[s.instance][..., 2] * s.texture
         + t.offset_k[s.instance]
     )
+    if s.open_share is not None:  # glass is near the air's temperature; what sees much of the sky is colder
+        temperature = torch.where(s.glass, 0.3 * temperature + 1.5 * s.lit_window, temperature)
+        temperature = temperature + 1.5 * (1.0 - s.open_share) * (1.0 - c.daylight * c.sun_share)
     temperature = temperature * c.thermal_contrast
-    temperature = torch.where(s.glass, torch.full_like(temperature, -1.0) + 4.0 * s.lit_window, temperature)
+    if not scene.style.rich:
+        temperature = torch.where(s.glass, torch.full_like(temperature, -1.0) + 4.0 * s.lit_window, temperature)
     # what a surface mirrors: the sky above, the surroundings (at air temperature) beside and below
-    cold_up = -c.sky_cooling_k * (0.5 - 0.5 * s.normal[1]).clamp(0.0, 1.0)
+    cold_up = -c.sky_cooling_k * _sees_sky(scene, s)
     emissivity = torch.where(s.glass, torch.full_like(temperature, 0.88), t.emissivity[s.instance])
     apparent = emissivity * temperature + (1.0 - emissivity) * cold_up
-    sky = (
-        -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6
-        + 6.0 * (1.0 - c.clouds) * _clouds(textures, s, time_s) * c.clouds
-    )
     sigma = c.extinction_per_m * c.thermal_extinction_share
-    sky = torch.where(s.sky, sky, apparent)
+    sky = torch.where(s.sky, _thermal_sky(scene, s, textures, time_s), apparent)
     mixed = torch.where(s.sky, sky * math.exp(-sigma * 1500.0), _fogged(apparent, s, sigma, 0.0))
     return (c.air_k + mixed)[None]
+
+
+def _thermal_sky(scene: Scene, s: Surface, textures: Tensor, time_s: float) -> Tensor:
+    """[h, w] K above the air's temperature in every direction: coldest at the zenith, warmer where clouds are."""
+    c, clouds = scene.conditions, _clouds(textures, s, time_s)
+    sky = -c.sky_cooling_k * (-s.view[1]).clamp(0.0, 1.0) ** 0.6 + 6.0 * (1.0 - c.clouds) * clouds * c.clouds
+    return sky * (1.0 - 0.5 * c.cloud_relief * clouds).clamp(min=0.1) if scene.style.rich else sky

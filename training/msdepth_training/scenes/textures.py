@@ -16,6 +16,10 @@ SIZE = 256
 """Texels per side of one texture."""
 TEST_LAYERS = tuple(range(12, 18))
 TRAIN_LAYERS = (*range(12), *range(18, 42))
+RICH_TRAIN_LAYERS, RICH_TEST_LAYERS = (*TRAIN_LAYERS, *range(42, 48)), (*TEST_LAYERS, *range(48, 51))
+"""Of rich streets."""
+SIGN_LAYERS, TEST_SIGN_LAYERS = tuple(range(51, 57)), tuple(range(57, 60))
+"""Something like writing and pictures."""
 
 
 def _octaves(
@@ -82,6 +86,62 @@ def _more(rng: np.random.Generator) -> list[NDArray[np.float64]]:
     return [*noise, *blobs, *cells, *lattices, *veins, *products]
 
 
+def _edges(rng: np.random.Generator, count: int, *, manhattan: bool = False) -> NDArray[np.float64]:
+    """Cracks between cells: the way from the nearest point to the second nearest."""
+    points = rng.random((count, 2)) * SIZE
+    grid = np.stack(np.meshgrid(np.arange(SIZE), np.arange(SIZE), indexing="ij"), axis=-1)
+    first, second = np.full((SIZE, SIZE), np.inf), np.full((SIZE, SIZE), np.inf)
+    for point in points:
+        delta = np.abs(grid - point)
+        delta = np.minimum(delta, SIZE - delta)
+        distance = delta.sum(axis=-1) if manhattan else np.hypot(delta[..., 0], delta[..., 1])
+        second = np.minimum(second, np.maximum(first, distance))
+        first = np.minimum(first, distance)
+    return np.minimum(second - first, 6.0)
+
+
+def _panels(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float64]:
+    """Slabs or planks of different tone with dark joints."""
+    v, u = np.meshgrid(np.arange(SIZE) * rows / SIZE, np.arange(SIZE) * columns / SIZE, indexing="ij")
+    tone = rng.standard_normal((rows, columns))[v.astype(int), u.astype(int)]
+    joint = ((v % 1) < 0.06) | ((u % 1) < 0.06)
+    return np.where(joint, -2.0, 0.7 * tone) + 0.4 * _octaves(rng, 1.2)
+
+
+def _writing(rng: np.random.Generator, rows: int) -> NDArray[np.float64]:
+    """Lines of random letters, some in blocks of another colour, as one sees them on signs from afar."""
+    canvas = np.full((SIZE, SIZE), -1.0)
+    height = SIZE // rows
+    for row in range(rows):
+        colour, u = float(rng.choice([-1.0, 1.0])), int(rng.integers(0, height))
+        canvas[row * height : (row + 1) * height] = colour
+        while u < SIZE - height:
+            width = int(height * rng.uniform(0.3, 0.8))
+            letter = np.kron(rng.random((4, 3)) < 0.55, np.ones((max(1, (height - 8) // 4), max(1, width // 3))))
+            part = canvas[row * height + 3 :, u:][: letter.shape[0], : letter.shape[1]]
+            part[letter[: part.shape[0], : part.shape[1]] > 0] = -colour
+            u += width + int(rng.choice([2, 3, height // 2]))
+    return canvas
+
+
+def _rich() -> list[NDArray[np.float64]]:
+    """Layers that only rich streets use: of training, of test scenes, signs of training, signs of test scenes."""
+    rng = np.random.default_rng(20251126)
+    wave = np.sin(2 * np.pi * 24 * np.arange(SIZE) / SIZE)[None, :]
+    train = [
+        _edges(rng, 60), -_edges(rng, 250), _panels(rng, 4, 6), _panels(rng, 16, 2),
+        wave + 0.3 * _octaves(rng, 1.2, (1.0, 5.0)), np.exp(1.2 * _octaves(rng, 0.3)),
+    ]  # fmt: skip
+    test = [_edges(rng, 120, manhattan=True), np.sin(3.0 * _octaves(rng, 2.0)), _panels(rng, 9, 9)]
+    signs = [_writing(rng, rows) for rows in (2, 3, 4, 6, 8, 12)]
+    pictures = [
+        np.sign(_octaves(rng, 1.8)) + np.sign(_octaves(rng, 1.4)),
+        _writing(rng, 5),
+        np.sign(_cells(rng, 12) - 25),
+    ]
+    return [*train, *test, *signs, *pictures]
+
+
 @functools.lru_cache(maxsize=1)
 def _atlas() -> NDArray[np.float32]:
     rng = np.random.default_rng(20250301)
@@ -95,7 +155,7 @@ def _atlas() -> NDArray[np.float32]:
         _octaves(rng, 1.2) ** 3 + _octaves(rng, 0.8), _checks(rng, 16), -np.abs(_octaves(rng, 1.5)),
         _cells(rng, 25) - _cells(rng, 120), _stripes(rng, 20), _bricks(rng, 32),
     ]  # fmt: skip
-    layers = np.stack([*train, *test, *_more(rng)])
+    layers = np.stack([*train, *test, *_more(rng), *_rich()])
     layers -= layers.mean(axis=(1, 2), keepdims=True)
     layers /= layers.std(axis=(1, 2), keepdims=True)
     return np.clip(layers, -2.5, 2.5).astype(np.float32)

@@ -5,6 +5,7 @@ World frame: x right, y down, z forward along the street, ground at y = 0, metre
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,11 +14,22 @@ import torch
 from torch import Tensor
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.scenes import materials, raycast, things
+from msdepth_training.scenes import ego, materials, raycast, streets, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
-from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS
+from msdepth_training.scenes.placing import Road
+from msdepth_training.scenes.style import STREET, SceneStyle, scene_style
+from msdepth_training.scenes.terrain import Terrain
+from msdepth_training.scenes.textures import (
+    RICH_TEST_LAYERS,
+    RICH_TRAIN_LAYERS,
+    SIGN_LAYERS,
+    TEST_LAYERS,
+    TEST_SIGN_LAYERS,
+    TRAIN_LAYERS,
+)
+from msdepth_training.scenes.zones import Paint
 
 Split = Literal["train", "validation", "test"]
 SPLIT_NUMBERS: dict[str, int] = {"train": 0, "validation": 1, "test": 2}
@@ -49,7 +61,12 @@ class Scene:
     ego_speed_mps: float
     """The vehicle drives along z at this speed, from z = 0 at time 0."""
     ego_x_m: float
-    """x of the vehicle, world frame."""
+    """Where the vehicle drives, to the right of the road's middle."""
+    style: SceneStyle = STREET
+    terrain: Terrain = Terrain()
+    paint: Paint = Paint()
+    sway_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The vehicle's pitch and roll on its springs, amplitudes, and their phase."""
 
 
 def _street(b: Builder, road_half: float, centre: float, pavement: float, length_m: float) -> None:
@@ -94,6 +111,8 @@ def _ground(b: Builder) -> None:
     verge = materials.GRASS if b.rng.random() < 0.6 else materials.SOIL
     for zone in (materials.ASPHALT, materials.MARKING, materials.PAVEMENT, verge, materials.GRASS):
         b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vary(b.rng, zone))
+    for zone in (materials.MARKING, materials.PAVEMENT, materials.ASPHALT):  # no such zones here
+        b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), zone, layer=b.layers[0], texels_per_m=20.0)
 
 
 def _lamps(rng: np.random.Generator, aside_m: float, length_m: float) -> Tensor:
@@ -113,22 +132,24 @@ def is_clear(scene: Scene, *, until_s: float) -> bool:
         scene: with the vehicle at z = 0 at time 0.
         until_s: how long it drives, seconds.
     """
-    centre_x, low_y, high_y = scene.ego_x_m, CLEARANCE_M["above"], 0.0
     for time_s in np.arange(0.0, until_s + 0.05, 0.1):
         corners = raycast.box_corners(scene.instances, float(time_s))
+        vehicle_from_world = torch.linalg.inv(ego.world_from_vehicle(scene, float(time_s)))
+        corners = corners @ vehicle_from_world[:3, :3].T + vehicle_from_world[:3, 3]
         low, high = corners.amin(dim=1), corners.amax(dim=1)
-        z = scene.ego_speed_mps * float(time_s)
         meets = (
-            (high[:, 0] > centre_x - CLEARANCE_M["aside"]) & (low[:, 0] < centre_x + CLEARANCE_M["aside"])
-            & (high[:, 1] > low_y) & (low[:, 1] < high_y)
-            & (high[:, 2] > z - CLEARANCE_M["behind"]) & (low[:, 2] < z + CLEARANCE_M["ahead"])
+            (high[:, 0] > -CLEARANCE_M["aside"]) & (low[:, 0] < CLEARANCE_M["aside"])
+            & (high[:, 1] > CLEARANCE_M["above"]) & (low[:, 1] < 0.0)
+            & (high[:, 2] > -CLEARANCE_M["behind"]) & (low[:, 2] < CLEARANCE_M["ahead"])
         )  # fmt: skip
         if bool(meets.any()):
             return False
     return True
 
 
-def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True) -> Scene:
+def sample_scene(
+    seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True, style: str = "street"
+) -> Scene:
     """Draw one street that the vehicle can drive along for `CLEAR_S` without running into anything.
 
     Args:
@@ -137,20 +158,23 @@ def sample_scene(seed: int, split: Split, *, condition: str, length_m: float = 1
         condition: day, night, rain or fog.
         length_m: how far the street goes on.
         floating: whether random objects float about; they teach geometry, but no street has them.
+        style: name of the kind of scenes, see `style.STYLES`.
 
     Returns:
         The scene, on the CPU.
 
     Raises:
-        TrainingError: the split or the condition is unknown, or no street is passable.
+        TrainingError: the split, the condition or the style is unknown, or no street is passable.
     """
+    kind = scene_style(style)
     for what, name, known in (("split", split, tuple(SPLIT_NUMBERS)), ("condition", condition, CONDITIONS)):
         if name not in known:
             raise TrainingError(f"unknown {what} {name!r}; choose one of {', '.join(known)}")
     for attempt in range(ATTEMPTS):
         numbers = [seed, SPLIT_NUMBERS[split], 7, attempt]
         rng = np.random.default_rng(numbers[:3] if attempt == 0 else numbers)
-        scene = _draw(rng, seed, split, condition=condition, length_m=length_m, floating=floating)
+        draw = _draw_rich if kind.rich else _draw
+        scene = draw(rng, seed, split, condition=condition, length_m=length_m, floating=floating)
         if is_clear(scene, until_s=CLEAR_S):
             return scene
     raise TrainingError(f"seed {seed}: in none of {ATTEMPTS} streets is the way clear; choose another seed")
@@ -175,4 +199,34 @@ def _draw(
         seed=seed, split=split, instances=b.instances(), conditions=drawn, road_centre_m=0.0,
         road_half_width_m=float(half), pavement_m=float(pavement), lane_m=float(lane), lamps_m=lamps,
         ego_speed_mps=float(rng.uniform(2, 15)), ego_x_m=float(ego_x + rng.normal(0, 0.2)),
+    )  # fmt: skip
+
+
+def _draw_rich(
+    rng: np.random.Generator, seed: int, split: Split, *, condition: str, length_m: float, floating: bool
+) -> Scene:
+    """One street of the rich style, passable or not."""
+    drawn, test = streets.look(rng, sample_conditions(rng, condition)), split == "test"
+    layers = (RICH_TEST_LAYERS, TEST_SIGN_LAYERS) if test else (RICH_TRAIN_LAYERS, SIGN_LAYERS)
+    b = Builder(rng, *layers)
+    lanes, lane = int(rng.integers(1, 7)), float(rng.uniform(2.7, 3.7))
+    road = Road(
+        streets.draw_terrain(rng), 0.5 * lanes * lane + float(rng.uniform(0.2, 2.5)),
+        float(rng.choice([0.0, rng.uniform(1.2, 5.0)])), lanes, lane, length_m * float(rng.uniform(0.8, 1.7)),
+    )  # fmt: skip
+    two_way = lanes > 1 and rng.random() < 0.75
+    own = int(rng.integers(lanes // 2, lanes)) if two_way else int(rng.integers(lanes))
+    across, speed = (own - 0.5 * (lanes - 1)) * lane + float(rng.normal(0, 0.2)), float(rng.uniform(0, 16))
+    streets.roadside(b, road, test=test)
+    streets.traffic(b, road, across, speed, two_way=two_way, test=test)
+    if floating:
+        streets.floating(b)
+    paint = streets.draw_paint(rng, lanes)
+    lamps = streets.lamp_lights(rng, road)
+    streets.ground(b)
+    sway = (float(rng.normal(0, 0.008)), float(rng.normal(0, 0.006)), float(rng.uniform(0, 2 * math.pi)))
+    return Scene(
+        seed=seed, split=split, instances=b.instances(), conditions=drawn, road_centre_m=0.0,
+        road_half_width_m=road.half_m, pavement_m=road.pavement_m, lane_m=lane, lamps_m=lamps, ego_speed_mps=speed,
+        ego_x_m=across, style=scene_style("rich"), terrain=road.terrain, paint=paint, sway_rad=sway,
     )  # fmt: skip

@@ -5,7 +5,7 @@ import torch
 
 from msdepth_training.datasets.scenes import SceneSet, load_set, render_set, shrink
 from msdepth_training.errors import TrainingError
-from msdepth_training.train import scene_set
+from msdepth_training.stages.sources import scene_set
 
 
 def test_rendered_sets_are_read_back_and_not_rendered_again(config, data, samples):
@@ -13,7 +13,7 @@ def test_rendered_sets_are_read_back_and_not_rendered_again(config, data, sample
     assert samples.images.shape == (8, 5, 64, 160)
     assert samples.previous.tolist() == [0, 0, 2, 2, 4, 4, 6, 6]
     written = [p.stat().st_mtime_ns for p in data.iterdir()]
-    render_set(scene_set(config.stages[0]), data, workers=1)
+    render_set(scene_set(config.fuse.phases[0], config.scenes), data, workers=1)
     assert [p.stat().st_mtime_ns for p in data.iterdir()] == written
 
 
@@ -24,10 +24,18 @@ def test_a_missing_set_is_an_error_that_says_what_to_do(tmp_path):
 
 def test_the_name_of_a_shard_says_all_that_decides_its_content(tmp_path):
     plain = SceneSet("test", 0, 40, 64, 160)
-    changes = {"split": "train", "first_seed": 40, "height": 32, "width": 96, "frames": 1, "jitter": 0.0}
+    changes = {
+        "split": "train",
+        "first_seed": 40,
+        "height": 32,
+        "width": 96,
+        "frames": 1,
+        "jitter": 0.0,
+        "style": "rich",
+    }
     others = [dataclasses.replace(plain, **{name: value}) for name, value in changes.items()]
     names = {s.shard_path(tmp_path, i).name for s in (plain, *others) for i in (0, 1)}
-    assert len(names) == 14
+    assert len(names) == 16
 
 
 def test_views_are_scaled_and_grey_ones_repeated(samples):

@@ -1,0 +1,56 @@
+"""Which kind of scenes: what is drawn, how far cameras vary, what their sensors do to an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msdepth_training.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class SceneStyle:
+    """Everything that distinguishes one kind of scenes from another, apart from the seed."""
+
+    name: str
+    version: int
+    """Part of the name of files on disk: raise it when the same seed no longer gives the same images."""
+    rich: bool = False
+    """Streets of `streets.draw_street` (vehicles, houses, plants and terrain of many kinds) instead of boxes and balls
+    on a plane."""
+    focal_spread: float = 0.15
+    """Deviation of the logarithm of each camera's focal length."""
+    tilt_spread_rad: float = 0.02
+    """Deviation of the vehicle's pitch; its roll has half of that."""
+    mount_m: tuple[float, float] = (-0.3, 0.5)
+    """Range of the RGB camera's height above ground, less 1.5 m."""
+    together: bool = False
+    """Small things are cast together, which is faster where there are many."""
+    optics: bool = False
+    """Tone curves, vignetting, veil, bloom, sharpening and motion blur of `optics.py`, and a drifting fixed pattern."""
+
+
+STREET = SceneStyle("street", version=1)
+"""Boxes, ellipsoids and cylinders on a plane: what models/tiny.onnx 0.2.0 was trained on and is measured on."""
+RICH = SceneStyle(
+    "rich",
+    version=2,
+    rich=True,
+    together=True,
+    focal_spread=0.25,
+    tilt_spread_rad=0.05,
+    mount_m=(-0.5, 0.8),
+    optics=True,
+)
+"""What a model needs to carry over to real images."""
+STYLES: dict[str, SceneStyle] = {style.name: style for style in (STREET, RICH)}
+
+
+def scene_style(name: str) -> SceneStyle:
+    """The style of that name.
+
+    Raises:
+        TrainingError: there is none.
+    """
+    if name not in STYLES:
+        raise TrainingError(f"unknown style of scenes {name!r}; choose one of {', '.join(STYLES)}")
+    return STYLES[name]

@@ -23,8 +23,7 @@ from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.recorder import payload_stamp_ns
 from msdepth_ros.replay.topics import Sources
 
-AFTER_STAMP = 12
-"""The header's stamp ends here: 4 bytes of encapsulation, 8 of time."""
+_AFTER_STAMP = 12  # header stamp ends here: 4 bytes of encapsulation, 8 of time
 _AHEAD = 4  # images that wait for each thread: enough to keep it busy, few enough to hold
 
 
@@ -116,11 +115,11 @@ def look_at_all(
     with ThreadPoolExecutor(threads, "look") as pool:
         for payload in bag.payloads([*spectra, *truth, *infos], start_ns=window_ns[0], stop_ns=window_ns[1]):
             if payload.topic in infos:
-                digest = zlib.crc32(memoryview(payload.data)[AFTER_STAMP:])
+                digest = zlib.crc32(memoryview(payload.data)[_AFTER_STAMP:])
                 if digest != infos[payload.topic]:
                     infos[payload.topic] = digest
                     waiting.append(Look(payload.topic, payload.log_ns, digest))
-            elif len(payload.data) < AFTER_STAMP:
+            elif len(payload.data) < _AFTER_STAMP:
                 raise MsdepthError(
                     f"bag {bag.path}: a message on {payload.topic} has no header; the recording is damaged"
                 )

@@ -81,7 +81,8 @@ def test_what_is_left_out_is_not_computed_but_shown(
 def test_the_noise_of_a_frozen_picture_is_that_of_the_picture(
     troubled: Path, options: EvaluateOptions, engine: DepthEngine
 ) -> None:
-    rgb = dataclasses.replace(options, sweep=False, drop=("nir", "thermal"))
+    faults = tuple(fault for fault in options.faults if fault.spectrum == "rgb")
+    rgb = dataclasses.replace(options, sweep=False, drop=("nir", "thermal"), faults=faults)
     (plan,) = plan_bag(troubled, "drive", rgb).plans
     shown = [result.snapshot for result in run(troubled, [plan.pictures_of([26, 27, 30])], rgb, engine)]
     first, *others = [one.moment.inputs["rgb"].pixels for one in shown if one is not None]

@@ -100,10 +100,7 @@ def look_at_all(
         sources: Its topics.
         images: To read images with.
         window_ns: First time of recording, and the first one not to read; None where there is no limit.
-        threads: How many decode at a time.
-
-    Yields:
-        Looks in order of recording.
+        threads: How many decode at a time; looks come in order of recording all the same.
 
     Raises:
         MsdepthError: The recording is damaged.

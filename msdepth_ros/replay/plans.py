@@ -135,10 +135,12 @@ class Plan(Sequence[SetPlan]):
     def needs(self, name: str) -> NDArray[np.bool_]:
         """Which sets need a message of a spectrum, or of the `truth`."""
         flags = self.rows["flags"]
-        there = (flags >> _PRESENT + (*SPECTRA, "truth").index(name) & 1).astype(bool)
+        there: NDArray[np.bool_] = (flags >> _PRESENT + (*SPECTRA, "truth").index(name) & 1).astype(bool)
         if name not in SPECTRA:
             return there
-        return there & (~(flags >> _bit(_LEFT_OUT, name) & 1).astype(bool) | (flags & _SNAPSHOT).astype(bool))
+        unused = (flags >> _bit(_LEFT_OUT, name) & 1).astype(bool) & ~(flags & _SNAPSHOT).astype(bool)
+        needed: NDArray[np.bool_] = there & ~unused
+        return needed
 
     def pictures_of(self, numbers: Collection[int]) -> Plan:
         """The part of this plan that has these numbers, with the wish for pictures."""

@@ -27,6 +27,10 @@ _AFTER_STAMP = 12  # header stamp ends here: 4 bytes of encapsulation, 8 of time
 _AHEAD = 4  # images that wait for each thread: enough to keep it busy, few enough to hold
 
 
+Window = tuple[int | None, int | None]
+"""First time of recording, and the first one not to read; None where there is no limit."""
+
+
 class Look(NamedTuple):
     """What a look at one message tells. It does not depend on the messages before.
 
@@ -90,16 +94,14 @@ class CameraImages:
         return Look(*place, measure(image, bits=self._options.settings.nir_bits if spectrum == "nir" else None))
 
 
-def look_at_all(
-    bag: Bag, sources: Sources, images: CameraImages, window_ns: tuple[int | None, int | None], threads: int
-) -> Iterator[Look]:
+def look_at_all(bag: Bag, sources: Sources, images: CameraImages, window_ns: Window, threads: int) -> Iterator[Look]:
     """Looks at everything that a plan depends on: every image, every truth, and camera_info where it changes.
 
     Args:
         bag: The open recording.
         sources: Its topics.
         images: To read images with.
-        window_ns: First time of recording, and the first one not to read; None where there is no limit.
+        window_ns: What to look at.
         threads: How many decode at a time; looks come in order of recording all the same.
 
     Raises:

@@ -222,6 +222,13 @@ def test_injected_faults_are_judged_as_if_the_camera_had_them(drive: Path) -> No
     assert only[7].health == ("thermal:frozen",)
 
 
+def test_how_far_it_is_is_told(drive: Path) -> None:
+    shares: list[float] = []
+    plan_bag(drive, "drive", options(), tell=shares.append)
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < 0.05 < 0.95 < shares[-1] <= 1
+
+
 @pytest.mark.parametrize("threads", [2, 5])
 def test_any_number_of_threads_looks_at_the_same_images(troubled: Path, threads: int) -> None:
     again, whole = plan_bag(troubled, "drive", options(sweep=True), threads=threads), plan(troubled, sweep=True)

@@ -231,7 +231,8 @@ def test_how_far_it_is_is_told(drive: Path) -> None:
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_any_number_of_threads_looks_at_the_same_images(troubled: Path, threads: int) -> None:
-    again, whole = plan_bag(troubled, "drive", options(sweep=True), threads=threads), plan(troubled, sweep=True)
+    whole = plan(troubled, sweep=True)
+    again = plan_bag(troubled, "drive", options(sweep=True), threads=threads)
     assert (again.notes, [list(one) for one in again.plans]) == (whole.notes, [list(one) for one in whole.plans])
 
 

@@ -45,7 +45,7 @@ class Frame:
     time_s: float
 
 
-def _shadow_map(scene: Scene, leaves: Leaves, ego: Tensor, time_s: float) -> tuple[Tensor, Tensor]:
+def _shadow_map(scene: Scene, leaves: Leaves, place: Tensor, time_s: float) -> tuple[Tensor, Tensor]:
     """What the sun sees.
 
     Returns:
@@ -57,7 +57,7 @@ def _shadow_map(scene: Scene, leaves: Leaves, ego: Tensor, time_s: float) -> tup
     right = torch.linalg.cross(torch.tensor([0.0, 0.0, 1.0], device=device), forward)
     right = right / right.norm().clamp(min=1e-6)
     axes = torch.stack((right, torch.linalg.cross(forward, right), forward))
-    middle = axes @ torch.stack((ego[0], ego[1], ego[2] + 0.35 * SHADOW_SPAN_M))
+    middle = axes @ torch.stack((place[0], place[1], place[2] + 0.35 * SHADOW_SPAN_M))
     steps = (torch.arange(SHADOW_SIZE, device=device) + 0.5) / SHADOW_SIZE - 0.5
     a, b = middle[0] + steps * SHADOW_SPAN_M, middle[1] + steps * SHADOW_SPAN_M
     start = middle[2] - 200.0

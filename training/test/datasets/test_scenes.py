@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from msdepth_training.datasets.scenes import SceneSet, load_set, render_set, shrink
+from msdepth_training.datasets.scenes import SceneSet, load_set, render_sequence, render_set, shrink
 from msdepth_training.errors import TrainingError
 from msdepth_training.stages.sources import scene_set
 
@@ -36,6 +36,14 @@ def test_the_name_of_a_shard_says_all_that_decides_its_content(tmp_path):
     others = [dataclasses.replace(plain, **{name: value}) for name, value in changes.items()]
     names = {s.shard_path(tmp_path, i).name for s in (plain, *others) for i in (0, 1)}
     assert len(names) == 16
+
+
+def test_a_sequence_of_rich_scenes_has_all_that_is_stored():
+    rows = render_sequence(SceneSet("train", 0, 1, 32, 96, style="rich"), 2)
+    assert [tuple(row["images"].shape) for row in rows] == [(5, 32, 96)] * 2
+    assert all(torch.isfinite(row["depth_m"]).all() for row in rows)
+    assert all(row["images"][band].float().std() > 1 for row in rows for band in (0, 3, 4))
+    assert not torch.equal(rows[0]["depth_m"], rows[1]["depth_m"])
 
 
 def test_views_are_scaled_and_grey_ones_repeated(samples):

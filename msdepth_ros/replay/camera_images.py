@@ -23,9 +23,12 @@ from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.recorder import payload_stamp_ns
 from msdepth_ros.replay.topics import Sources
 
-AFTER_STAMP = 12
-"""The header's stamp ends here: 4 bytes of encapsulation, 8 of time."""
+_AFTER_STAMP = 12  # header stamp ends here: 4 bytes of encapsulation, 8 of time
 _AHEAD = 4  # images that wait for each thread: enough to keep it busy, few enough to hold
+
+
+Window = tuple[int | None, int | None]
+"""First time of recording, and the first one not to read; None where there is no limit."""
 
 
 class Look(NamedTuple):
@@ -91,20 +94,15 @@ class CameraImages:
         return Look(*place, measure(image, bits=self._options.settings.nir_bits if spectrum == "nir" else None))
 
 
-def look_at_all(
-    bag: Bag, sources: Sources, images: CameraImages, window_ns: tuple[int | None, int | None], threads: int
-) -> Iterator[Look]:
+def look_at_all(bag: Bag, sources: Sources, images: CameraImages, window_ns: Window, threads: int) -> Iterator[Look]:
     """Looks at everything that a plan depends on: every image, every truth, and camera_info where it changes.
 
     Args:
         bag: The open recording.
         sources: Its topics.
         images: To read images with.
-        window_ns: First time of recording, and the first one not to read; None where there is no limit.
-        threads: How many decode at a time.
-
-    Yields:
-        Looks in order of recording.
+        window_ns: What to look at.
+        threads: How many decode at a time; looks come in order of recording all the same.
 
     Raises:
         MsdepthError: The recording is damaged.
@@ -116,11 +114,11 @@ def look_at_all(
     with ThreadPoolExecutor(threads, "look") as pool:
         for payload in bag.payloads([*spectra, *truth, *infos], start_ns=window_ns[0], stop_ns=window_ns[1]):
             if payload.topic in infos:
-                digest = zlib.crc32(memoryview(payload.data)[AFTER_STAMP:])
+                digest = zlib.crc32(memoryview(payload.data)[_AFTER_STAMP:])
                 if digest != infos[payload.topic]:
                     infos[payload.topic] = digest
                     waiting.append(Look(payload.topic, payload.log_ns, digest))
-            elif len(payload.data) < AFTER_STAMP:
+            elif len(payload.data) < _AFTER_STAMP:
                 raise MsdepthError(
                     f"bag {bag.path}: a message on {payload.topic} has no header; the recording is damaged"
                 )

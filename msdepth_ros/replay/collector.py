@@ -132,15 +132,16 @@ class Collector:
 
 def _needed_topics(plan: Plan) -> list[str]:
     """Topics that sets of a plan use."""
-    return [plan.topics[name] for name in (*SPECTRA, "truth") if plan.has(name).any()]
+    return [plan.topics[name] for name in (*SPECTRA, "truth") if plan.needs(name).any()]
 
 
 def _spans(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-    """When the first and the last message of each set were recorded."""
+    """When the first and the last message that each set needs were recorded; its newest one if it needs none."""
     first = np.full(len(plan), np.iinfo(np.int64).max)
-    last = np.zeros(len(plan), np.int64)
+    last, newest = np.zeros(len(plan), np.int64), np.zeros(len(plan), np.int64)
     for name in (*SPECTRA, "truth"):
-        there, log_ns = plan.has(name), plan.rows[name]["log_ns"]
+        there, log_ns = plan.needs(name), plan.rows[name]["log_ns"]
         first = np.where(there, np.minimum(first, log_ns), first)
         last = np.where(there, np.maximum(last, log_ns), last)
-    return first, last
+        newest = np.maximum(newest, log_ns)
+    return np.where(last > 0, first, newest), np.where(last > 0, last, newest)

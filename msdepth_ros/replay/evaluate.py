@@ -232,8 +232,9 @@ def _print(summary: Summary, comparison: Comparison | None, out: Path) -> None:
 
     for note, count in summary.document["notes"].items():
         print(f"note: {note}" + (f" ({count} times)" if count > 1 else ""))
+    where = " of all subsets" if len(summary.variants) > 1 else ""
     for problem, count in summary.document["problems"].items():
-        print(f"problem in {count} sets: {problem}")
+        print(f"problem in {count} sets{where}: {problem}")
     print(table(summary))
     if comparison is not None:
         print(comparison_table(comparison))

@@ -1,38 +1,52 @@
 """An evaluation spread over worker processes, which gives the same to the last bit however many there are.
 
-Each recording is planned, its plan is cut into pieces, and each piece becomes records in some worker. What is finished
-is kept on disk at once. All records are then read back in one order, so it does not matter who finished when.
+Each recording is looked at in parts and planned, its plan is cut into pieces, and each piece becomes records in some
+worker. What is finished is kept on disk at once. All records are then read back in one order, so it does not matter who
+finished when.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.model_info import read_model
+from msdepth_ros.replay.camera_images import Window
 from msdepth_ros.replay.cluster import Done, RayWorkers
+from msdepth_ros.replay.looks import IMAGES_PER_WINDOW
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.pictures import FramePictures, RecordKey
 from msdepth_ros.replay.piece_content import unpack_plan, unpack_records
 from msdepth_ros.replay.piece_store import PieceStore
-from msdepth_ros.replay.pieces import SETS_PER_PIECE, Piece, cut, identity_of, program_digest
+from msdepth_ros.replay.pieces import SETS_PER_PIECE, Piece, cut, identity_of, part_digest, program_digest
 from msdepth_ros.replay.planning import BagPlan
 from msdepth_ros.replay.results import FrameRecord
-from msdepth_ros.replay.work import Task, plan_packed, providers_of, run_pictures, run_piece
+from msdepth_ros.replay.work import Task, find_windows, look_packed, plan_packed, providers_of, run_pictures, run_piece
 
 PIECES_FOLDER = "parts"
 
 
+class _Stage(IntEnum):
+    """What is done to a recording, one stage after the other."""
+
+    CUT = 0
+    LOOK = 1
+    PLAN = 2
+    COMPUTE = 3
+
+
 class _Work(NamedTuple):
-    """What a worker is doing: a piece, or the plan of a recording."""
+    """What a worker is doing: a stage of a recording, or a part of that."""
 
     bag: str
-    number: int
-    piece: Piece | None
+    stage: _Stage
+    number: int = 0
+    part: Piece | Window | None = None
 
 
 class Progress(Protocol):
@@ -54,8 +68,11 @@ class _Bag:
     total_sets: int = 0
     done_sets: int = 0
     reused_sets: int = 0
-    failure: tuple[int, str] | None = None
-    """Number of the first piece that failed, and why."""
+    looks: list[str] = field(default_factory=list)
+    """Digests of the looks at its parts, and how many of them are missing."""
+    unseen: int = 0
+    failure: tuple[int, int, str] | None = None
+    """Stage and number of the first part that failed, and why."""
 
 
 class Fleet:
@@ -68,6 +85,7 @@ class Fleet:
         workers: Where the work is done.
         progress: Told after each piece.
         sets_per_piece: About how many; how the work is cut changes no number.
+        images_per_window: The same of the looks that a plan needs.
 
     Raises:
         MsdepthError: The model cannot be read.
@@ -82,6 +100,7 @@ class Fleet:
         progress: Progress | None = None,
         *,
         sets_per_piece: int = SETS_PER_PIECE,
+        images_per_window: int = IMAGES_PER_WINDOW,
     ) -> None:
         """Nothing is started yet."""
         options = _anywhere(options)
@@ -90,7 +109,7 @@ class Fleet:
         self._store = PieceStore(folder / PIECES_FOLDER)
         self._workers = workers
         self._progress = progress or _silent
-        self._sets_per_piece = sets_per_piece
+        self._sets_per_piece, self._images_per_window = sets_per_piece, images_per_window
         self._bags: dict[str, _Bag] = {}
         self._ready: deque[_Work] = deque()
         self.failed: dict[str, str] = {}
@@ -117,7 +136,7 @@ class Fleet:
             self._workers.forget()
             raise
         # In the order of the recordings, not in that in which workers finished.
-        self.failed = {name: bag.failure[1] for name, bag in self._bags.items() if bag.failure}
+        self.failed = {name: bag.failure[2] for name, bag in self._bags.items() if bag.failure}
         good = [bag for bag in self._bags.values() if not bag.failure]
         self.notes = [note for bag in good for note in bag.notes]
         self.reused_sets = sum(bag.reused_sets for bag in good)
@@ -160,26 +179,44 @@ class Fleet:
             self._store.clear()
 
     def _submit(self, unplanned: deque[str]) -> None:
-        """Has the next thing done: a piece, or the plan of the next recording."""
-        if self._ready:
-            work = self._ready.popleft()
-            self._workers.submit(work, run_piece, self._task, self._bags[work.bag].path, work.piece)
+        """Has the next thing done: what is ready, or the next recording."""
+        if not self._ready:
+            self._begin(unplanned.popleft())
+            return
+        work = self._ready.popleft()
+        bag, submit = self._bags[work.bag], self._workers.submit
+        if work.stage is _Stage.CUT:
+            submit(work, find_windows, self._task, bag.path, self._images_per_window)
+        elif work.stage is _Stage.PLAN:
+            submit(work, plan_packed, self._task, bag.path, work.bag, [self._kept(digest) for digest in bag.looks])
         else:
-            self._plan(unplanned.popleft())
+            submit(work, look_packed if work.stage is _Stage.LOOK else run_piece, self._task, bag.path, work.part)
 
-    def _plan(self, name: str) -> None:
+    def _begin(self, name: str) -> None:
         """Takes a plan that was kept, or has one made."""
         bag = self._bags[name] = _Bag(self._paths[name], "")
         try:
             bag.identity = identity_of(bag.path, self._task.options, self._task.model_sha256, name)
         except MsdepthError as error:
-            bag.failure = (0, str(error))
+            bag.failure = (_Stage.CUT, 0, str(error))
             return
         kept = self._store.read(bag.identity)
         if kept is None:
-            self._workers.submit(_Work(name, 0, None), plan_packed, self._task, bag.path, name)
+            self._ready.append(_Work(name, _Stage.CUT))
         else:
             self._add(name, unpack_plan(kept))
+
+    def _look(self, name: str, windows: Sequence[Window]) -> None:
+        """Has the parts of a recording looked at; whoever plans a short one looks at it as well."""
+        bag = self._bags[name]
+        if len(windows) > 1:
+            bag.looks = [part_digest(bag.identity, window) for window in windows]
+        for number, (digest, window) in enumerate(zip(bag.looks, windows, strict=False)):
+            if self._store.read(digest) is None:
+                bag.unseen += 1
+                self._ready.append(_Work(name, _Stage.LOOK, number, window))
+        if not bag.unseen:
+            self._ready.append(_Work(name, _Stage.PLAN))
 
     def _add(self, name: str, plan: BagPlan) -> None:
         """Cuts a plan; what is finished already is not done again."""
@@ -191,7 +228,7 @@ class Fleet:
         bag.total_sets = sum(piece.sets for piece in pieces)
         for number, piece in enumerate(pieces):
             if self._store.read(piece.digest) is None:
-                self._ready.append(_Work(name, number, piece))
+                self._ready.append(_Work(name, _Stage.COMPUTE, number, piece))
             else:
                 bag.reused_sets += piece.sets
         bag.done_sets = bag.reused_sets
@@ -202,15 +239,22 @@ class Fleet:
         work: _Work = done.key
         bag = self._bags[work.bag]
         if done.error:
-            # Of several pieces that fail, the first in the recording counts, whichever fails first.
-            bag.failure = min(filter(None, (bag.failure, (work.number, done.error))))
+            # Of several parts that fail, the first in the recording counts, whichever fails first.
+            bag.failure = min(filter(None, (bag.failure, (work.stage, work.number, done.error))))
             self._ready = deque(other for other in self._ready if other.bag != work.bag)
-        elif work.piece is None:
+        elif work.stage is _Stage.CUT:
+            self._look(work.bag, done.value)
+        elif work.stage is _Stage.LOOK:
+            self._store.write(bag.looks[work.number], done.value)
+            bag.unseen -= 1
+            if not bag.unseen and bag.failure is None:
+                self._ready.append(_Work(work.bag, _Stage.PLAN))
+        elif work.stage is _Stage.PLAN:
             self._store.write(bag.identity, done.value)
             self._add(work.bag, unpack_plan(done.value))
-        else:
-            self._store.write(work.piece.digest, done.value)
-            bag.done_sets += work.piece.sets
+        elif isinstance(work.part, Piece):
+            self._store.write(work.part.digest, done.value)
+            bag.done_sets += work.part.sets
         self._tell()
 
     def _tell(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
@@ -85,10 +86,10 @@ class LocalEvaluation:
     def run(self) -> None:
         """Computes every recording; afterwards `failed` tells which of them could not be."""
         for name, path in self._bags.items():
-            if self._say:
-                self._say(f"looking at the images of {name}")
+            tell = functools.partial(self._tell_looking, name)
+            tell(0.0)
             try:
-                self._plans[name] = plan_bag(path, name, self._options, threads=cpu_count())
+                self._plans[name] = plan_bag(path, name, self._options, threads=cpu_count(), tell=tell)
             except MsdepthError as error:
                 self.failed[name] = str(error)
         total = sum(len(plan) for bag in self._plans.values() for plan in bag.plans)
@@ -122,6 +123,11 @@ class LocalEvaluation:
 
     def close(self) -> None:
         """Nothing to do: the folder is the caller's."""
+
+    def _tell_looking(self, name: str, share: float) -> None:
+        """Says how much of a recording has been looked at."""
+        if self._say:
+            self._say(f"looking at the images of {name}, {int(100 * share)} %")
 
     def _run_bag(self, bag: BagPlan, total: int) -> None:
         """Computes one recording."""

@@ -141,6 +141,11 @@ def _digest(identity: str, plans: Sequence[Plan]) -> str:
     return digest.hexdigest()[:32]
 
 
+def part_digest(identity: str, part: Any) -> str:  # noqa: ANN401  whatever names a part
+    """Name of a part of a recording's work that is not a piece."""
+    return hashlib.sha256(f"{identity} {part}".encode()).hexdigest()[:32]
+
+
 def _sha256(path: Path, *, whole: bool) -> str:
     """Digest of a file, or of both its ends."""
     try:

@@ -7,7 +7,7 @@ are the same in every run, and any part of them can be computed anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.synchronizer import FrameSet, SpectralSynchronizer
 from msdepth_ros.replay.bag import Bag
 from msdepth_ros.replay.calibration import RIG_BESIDE_BAG, load_calibration
-from msdepth_ros.replay.camera_images import CameraImages, look_at_all
+from msdepth_ros.replay.camera_images import CameraImages, Look, look_at_all
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.plans import MessageRef, Plan, SetPlan, faults_of
 from msdepth_ros.replay.topics import Sources, find_sources
@@ -44,7 +44,15 @@ class BagPlan(NamedTuple):
     notes: list[str]
 
 
-def plan_bag(path: Path, name: str, options: EvaluateOptions, *, threads: int = 1) -> BagPlan:
+def plan_bag(
+    path: Path,
+    name: str,
+    options: EvaluateOptions,
+    *,
+    threads: int = 1,
+    looks: Iterable[Look] | None = None,
+    tell: Callable[[float], None] | None = None,
+) -> BagPlan:
     """Plans the sets of one recording.
 
     Args:
@@ -52,6 +60,8 @@ def plan_bag(path: Path, name: str, options: EvaluateOptions, *, threads: int = 
         name: Unique in this evaluation.
         options: What to do.
         threads: How many images to decode at a time.
+        looks: At all of it, in order of recording, if others have looked already.
+        tell: Called with the share of the recording that has been looked at.
 
     Raises:
         MsdepthError: The recording or what is asked of it is not usable, or not one set can be made.
@@ -62,32 +72,45 @@ def plan_bag(path: Path, name: str, options: EvaluateOptions, *, threads: int = 
         # Now, so that what is missing shows before anything is computed.
         calibration = load_calibration(bag, sources, options.settings.reference, options.rig_file())
         images, window_ns = CameraImages(bag, calibration, options), options.window_ns(bag.start_ns)
-        for look in look_at_all(bag, sources, images, window_ns, threads):
+        looks = look_at_all(bag, sources, images, window_ns, threads) if looks is None else looks
+        for look in _told(looks, bag, tell):
             tracks.add(look)
-        notes = [f"{name}: {remark}" for remark in bag.remarks]
-    if calibration.beside:
-        notes.append(f"{name}: calibration from {RIG_BESIDE_BAG} beside the recording, which has no /tf_static")
-    notes += [f"{name}: {note}" for note in _image_notes(tracks, options)]
-    plans: list[Plan] = []
-    for spectra in options.variants(sources.cameras):
-        synchronizer = SpectralSynchronizer(options.settings.synchronizer(spectra))
-        sets = _sets(name, spectra, tracks, options, synchronizer)
-        plan = Plan.pack(name, spectra_key(spectra), tracks.topics, sets)[:: options.every]
-        plans.append(plan)
-        notes += _matching_notes(f"{name}, {plan.variant}", synchronizer)
+        notes = [*bag.remarks, *_image_notes(tracks, options, beside=calibration.beside)]
+    planned = [_plan(name, spectra, tracks, options) for spectra in options.variants(sources.cameras)]
+    plans = [plan for plan, _ in planned]
+    notes = [f"{name}: {note}" for note in notes] + [note for _, some in planned for note in some]
     if not any(len(plan) for plan in plans):
-        raise MsdepthError(
-            f"bag {path}: its images form no set within --start {options.start_s} and --duration "
-            f"{options.duration_s}; {'; '.join(notes) or 'there is no image in that time'}"
-        )
+        raise MsdepthError(f"bag {path}: its images form no set {_why_no_set(options, notes)}")
     return BagPlan(name, path, plans, notes)
 
 
-def _image_notes(tracks: Tracks, options: EvaluateOptions) -> list[str]:
+def _told(looks: Iterable[Look], bag: Bag, tell: Callable[[float], None] | None) -> Iterator[Look]:
+    """Looks on their way; tells how far they are."""
+    for look in looks:
+        yield look
+        if tell:
+            tell((look.log_ns - bag.start_ns) / max(1, bag.duration_ns))
+
+
+def _plan(name: str, spectra: tuple[str, ...], tracks: Tracks, options: EvaluateOptions) -> tuple[Plan, list[str]]:
+    """The plan of one variant, and what is worth telling of it."""
+    synchronizer = SpectralSynchronizer(options.settings.synchronizer(spectra))
+    sets = _sets(name, spectra, tracks, options, synchronizer)
+    plan = Plan.pack(name, spectra_key(spectra), tracks.topics, sets)[:: options.every]
+    return plan, _matching_notes(f"{name}, {plan.variant}", synchronizer)
+
+
+def _why_no_set(options: EvaluateOptions, notes: list[str]) -> str:
+    """What is known of a recording without any set."""
+    reasons = "; ".join(notes) or "there is no image in that time"
+    return f"within --start {options.start_s} and --duration {options.duration_s}; {reasons}"
+
+
+def _image_notes(tracks: Tracks, options: EvaluateOptions, *, beside: bool) -> list[str]:
     """What is worth telling of images and their calibration."""
-    notes = [
-        f"camera_info on {topic} changes while it records; the first one is used" for topic in tracks.changed_infos
-    ]
+    notes = [f"calibration from {RIG_BESIDE_BAG} beside the recording, which has no /tf_static"] if beside else []
+    told = "changes while it records; the first one is used"
+    notes += [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
     notes += [f"no images of {spectrum}" for spectrum in options.spectra if spectrum not in tracks.cameras]
     return notes + [track.rejections() for track in tracks.cameras.values() if track.rejections()]
 

@@ -64,9 +64,9 @@ class SetPlan(NamedTuple):
 
     @property
     def refs(self) -> tuple[MessageRef, ...]:
-        """Every message that the set needs."""
+        """Every message that the set needs: what is left out only for its pictures."""
         truth = () if self.truth is None else (self.truth,)
-        return (*self.inputs.values(), *self.rejected.values(), *truth)
+        return (*(self.inputs if self.snapshot else self.used).values(), *self.rejected.values(), *truth)
 
     @property
     def used(self) -> dict[str, MessageRef]:
@@ -132,10 +132,15 @@ class Plan(Sequence[SetPlan]):
             return Plan(self.bag, self.variant, self.topics, self.rows[item])
         return self._unpack(self.rows[item])
 
-    def has(self, name: str) -> NDArray[np.bool_]:
+    def needs(self, name: str) -> NDArray[np.bool_]:
         """Which sets need a message of a spectrum, or of the `truth`."""
-        bit = _PRESENT + (*SPECTRA, "truth").index(name)
-        return (self.rows["flags"] >> bit & 1).astype(bool)
+        flags = self.rows["flags"]
+        there: NDArray[np.bool_] = (flags >> _PRESENT + (*SPECTRA, "truth").index(name) & 1).astype(bool)
+        if name not in SPECTRA:
+            return there
+        unused = (flags >> _bit(_LEFT_OUT, name) & 1).astype(bool) & ~(flags & _SNAPSHOT).astype(bool)
+        needed: NDArray[np.bool_] = there & ~unused
+        return needed
 
     def pictures_of(self, numbers: Collection[int]) -> Plan:
         """The part of this plan that has these numbers, with the wish for pictures."""

@@ -76,7 +76,7 @@ def summarise(records: Iterable[FrameRecord], about: About) -> Summary:
             "failed_bags": dict(sorted(about.failed_bags.items())),
             "notes": dict(sorted(Counter(about.notes).items())),
             "problems": dict(totals.problems),
-            "timings": _timings(totals.timings, about),
+            "timings": _timings(totals.timings, totals.sets, about),
         }
     )
 
@@ -115,6 +115,7 @@ class _Totals:
         self.cells: dict[str, dict[str, dict[str, _Cell]]] = {}
         self.timings = {name: array("d") for name in _TIMINGS}
         self.bags: dict[str, None] = {}
+        self.sets = 0
         self.problems: Counter[str] = Counter()
         self._last: FrameRecord | None = None
 
@@ -123,6 +124,7 @@ class _Totals:
         if self._last is not None and not record_key(self._last) < record_key(record):
             raise MsdepthError(f"records out of order: {record_key(record)} after {record_key(self._last)}")
         self._last = record
+        self.sets += 1
         self.bags[record.bag] = None
         if record.error:
             known = record.error in self.problems or len(self.problems) < MAX_PROBLEMS
@@ -238,15 +240,15 @@ def _results(groups: Mapping[str, Mapping[str, _Cell]]) -> dict[str, Any]:
     }
 
 
-def _timings(timings: Mapping[str, array[float]], about: About) -> dict[str, Any]:
-    """What differs from run to run."""
+def _timings(timings: Mapping[str, array[float]], sets: int, about: About) -> dict[str, Any]:
+    """What differs from run to run; sets without depth have no times, but count for the rate."""
     latency = np.array(timings["latency_ms"])
     edges = [*LATENCY_EDGES_MS, np.inf]
     model_s = 1e-3 * float(np.sum(np.array(timings["model_ms"])))
     wall_s = about.wall_s
     return {
         "wall_s": wall_s,
-        "sets_per_s": max(0, len(latency) - about.reused_sets) / wall_s if wall_s else None,
+        "sets_per_s": max(0, sets - about.reused_sets) / wall_s if wall_s else None,
         "model_share": model_s / (wall_s * about.workers) if wall_s and not about.reused_sets else None,
         **{name: _percentiles(values) for name, values in timings.items()},
         "latency_histogram": {

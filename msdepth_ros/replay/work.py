@@ -1,8 +1,9 @@
-"""What a worker of a fleet does: plan a recording, compute a piece of it, make pictures."""
+"""What a worker of a fleet does: look at a recording, plan it, compute a piece of it, make pictures."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import cv2
 
 from msdepth_ros.core.engine import DepthEngine, default_model_path
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.replay.camera_images import Window
+from msdepth_ros.replay.looks import look_at_window, unpack_looks, windows_of
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.pictures import FramePictures, encode
 from msdepth_ros.replay.piece_content import pack_plan, pack_records
@@ -36,10 +39,23 @@ class Task(NamedTuple):
     program: str
 
 
-def plan_packed(task: Task, path: Path, name: str) -> bytes:
-    """Plans a recording."""
+def find_windows(task: Task, path: Path, images: int) -> list[Window]:
+    """Cuts a recording into parts to look at."""
     _check_program(task)
-    return pack_plan(plan_bag(path, name, task.options))
+    return windows_of(path, task.options, images)
+
+
+def look_packed(task: Task, path: Path, window_ns: Window) -> bytes:
+    """Looks at a part of a recording."""
+    _check_program(task)
+    return look_at_window(path, task.options, window_ns)
+
+
+def plan_packed(task: Task, path: Path, name: str, looks: Sequence[bytes] = ()) -> bytes:
+    """Plans a recording, with looks at all its parts if there are any."""
+    _check_program(task)
+    taken = itertools.chain.from_iterable(map(unpack_looks, looks)) if looks else None
+    return pack_plan(plan_bag(path, name, task.options, looks=taken))
 
 
 def run_piece(task: Task, path: Path, piece: Piece) -> bytes:

@@ -90,6 +90,7 @@ def test_scores_equal_a_computation_by_hand(workplace: Workplace) -> None:
 def test_files_and_table(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     assert workplace.run() == 0
     output = capsys.readouterr()
+    assert output.err.startswith("looking at the images of drive, 0 %")
     assert f"[{24 * '#'}] {INSTANTS}/{INSTANTS} sets" in output.err
     assert ALL in output.out
     assert "% of the time in the model" in output.out

@@ -37,6 +37,7 @@ if importlib.util.find_spec("ray") is None:
 Make = Callable[..., Fleet]
 INSTANTS = {"hill": 30, "city": 24}
 SETS_PER_PIECE = 20
+IMAGES_PER_WINDOW = 25  # parts that begin while cameras fail
 
 
 def write_drive(folder: Path, instants: int) -> Path:
@@ -88,7 +89,7 @@ def make(drives: dict[str, Path], options: EvaluateOptions, workers: RayWorkers,
 
     def make_one(**changes: Any) -> Fleet:
         arguments = {"bags": drives, "options": options, "folder": tmp_path, "workers": workers} | changes
-        return Fleet(**arguments, sets_per_piece=SETS_PER_PIECE)
+        return Fleet(**arguments, sets_per_piece=SETS_PER_PIECE, images_per_window=IMAGES_PER_WINDOW)
 
     return make_one
 

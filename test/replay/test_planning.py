@@ -23,6 +23,7 @@ from msdepth_ros.replay.faults import parse_fault
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.planning import BagPlan, plan_bag, simulate
 from msdepth_ros.replay.plans import Plan, SetPlan
+from msdepth_ros.replay.results import record_key
 
 ALL = "rgb+nir+thermal"
 
@@ -221,9 +222,17 @@ def test_injected_faults_are_judged_as_if_the_camera_had_them(drive: Path) -> No
     assert only[7].health == ("thermal:frozen",)
 
 
+def test_how_far_it_is_is_told(drive: Path) -> None:
+    shares: list[float] = []
+    plan_bag(drive, "drive", options(), tell=shares.append)
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < 0.05 < 0.95 < shares[-1] <= 1
+
+
 @pytest.mark.parametrize("threads", [2, 5])
 def test_any_number_of_threads_looks_at_the_same_images(troubled: Path, threads: int) -> None:
-    again, whole = plan_bag(troubled, "drive", options(sweep=True), threads=threads), plan(troubled, sweep=True)
+    whole = plan(troubled, sweep=True)
+    again = plan_bag(troubled, "drive", options(sweep=True), threads=threads)
     assert (again.notes, [list(one) for one in again.plans]) == (whole.notes, [list(one) for one in whole.plans])
 
 
@@ -303,6 +312,24 @@ def test_only_the_parts_that_are_needed_are_read(tmp_path: Path) -> None:
     assert sum(end - begin for begin, end in windows) < 0.2e9
     assert [one.number for one in collected(path, [few])] == [3, 4, 50]
     assert Collector([only[:0]]).windows_ns() == []
+
+
+def test_sets_that_need_nothing_hold_nobody_up(troubled: Path) -> None:
+    plans = plan(troubled, sweep=True, ground_truth="").plans
+    assert any(not one.refs for part in plans for one in part)
+    everything = sorted((one for part in plans for one in part), key=record_key)
+    assert sorted(collected(troubled, plans), key=record_key) == everything
+    rgb = next(part for part in plans if part.variant == "rgb")
+    assert [one.number for one in collected(troubled, [rgb[5:8]])] == [5, 6, 7]
+
+
+def test_a_picture_that_stays_frozen_is_not_kept_for_sets_that_leave_it_out(tmp_path: Path) -> None:
+    path = drives.write_drive(tmp_path / "long", instants=60)
+    (only,) = plan(path, faults=(parse_fault("freeze:rgb@0.5-s"),)).plans
+    assert only[59].inputs["rgb"].log_ns < bags.START_NS + 5 * bags.PERIOD_NS
+    begin_ns, end_ns = Collector([only[50:]]).windows_ns()[0]
+    assert begin_ns >= bags.stamps_of("nir", 50)
+    assert [one.number for one in collected(path, [only[50:]])] == list(range(50, 60))
 
 
 def test_a_message_that_cannot_be_found_again_holds_nobody_up(drive: Path) -> None:

@@ -21,6 +21,7 @@ TROUBLED = SetPlan(
 def test_what_is_used_needed_and_said_of_a_set() -> None:
     assert TROUBLED.used == {"nir": ref("nir")}
     assert TROUBLED.refs == (ref("rgb"), ref("nir"), ref("thermal"), ref("truth"))
+    assert TROUBLED._replace(snapshot=False).refs == (ref("nir"), ref("thermal"), ref("truth"))
     assert TROUBLED.health == ("nir:blurred", "nir:noisy", "rgb:black", "thermal:rejected")
     assert TROUBLED._replace(rejected={}).health[-1] == "thermal:missing"
     assert TROUBLED._replace(variant="rgb+nir", faults={}, rejected={}).health == ()
@@ -30,7 +31,9 @@ def test_every_field_survives_packing() -> None:
     plain = SetPlan("drive", "rgb+nir+thermal", 5, 9, {name: ref(name) for name in ("rgb", "thermal")}, None, 0.0)
     plan = Plan.pack("drive", "rgb+nir+thermal", TOPICS, [TROUBLED, plain])
     assert list(plan) == [TROUBLED, plain]
-    assert [plan.has(name).tolist() for name in TOPICS] == [[True, True], [True, False], [True, True], [True, False]]
+    assert [plan.needs(name).tolist() for name in TOPICS] == [[True, True], [True, False], [True, True], [True, False]]
+    records = Plan.pack("drive", "rgb+nir+thermal", TOPICS, [TROUBLED._replace(snapshot=False)])
+    assert [records.needs(name).tolist() for name in TOPICS] == [[False], [True], [True], [True]]
 
 
 def test_faults_as_bits() -> None:

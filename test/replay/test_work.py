@@ -11,7 +11,7 @@ from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.piece_content import unpack_plan, unpack_records
 from msdepth_ros.replay.pieces import cut, program_digest
-from msdepth_ros.replay.work import Task, plan_packed, providers_of, run_pictures, run_piece
+from msdepth_ros.replay.work import Task, find_windows, look_packed, plan_packed, providers_of, run_pictures, run_piece
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,15 @@ def test_from_a_recording_to_records_and_pictures(drive: Path, task: Task) -> No
     assert pictures.record.number == 3
     assert pictures.tiles
     assert "CPUExecutionProvider" in providers_of(task)
+
+
+def test_looks_at_parts_make_the_plan_of_the_whole(drive: Path, task: Task) -> None:
+    windows = find_windows(task, drive, images=2)
+    assert len(windows) == 3
+    looks = [look_packed(task, drive, window) for window in windows]
+    assert plan_packed(task, drive, "city", looks) == plan_packed(task, drive, "city")
+    with pytest.raises(MsdepthError, match="another version of msdepth_ros"):
+        look_packed(task._replace(program="another"), drive, windows[0])
 
 
 def test_a_machine_with_another_model_is_named_and_not_used(drive: Path, task: Task) -> None:

@@ -130,7 +130,8 @@ def findings(document: Mapping[str, Any], variant: str) -> list[str]:
     if without:
         found.append(f"{without} of {sets} sets gave no depth.")
     problems = sorted(document["problems"].items(), key=lambda item: (-item[1], item[0]))
-    found += [f"{text} ({count} {'set' if count == 1 else 'sets'})." for text, count in problems[:_PROBLEMS]]
+    where = " of all subsets" if len(document["variants"]) > 1 else ""
+    found += [f"{text} ({count} {'set' if count == 1 else 'sets'}{where})." for text, count in problems[:_PROBLEMS]]
     if len(problems) > _PROBLEMS:
         found.append(f"{len(problems) - _PROBLEMS} more kinds of problems: see About.")
     return found
@@ -205,16 +206,18 @@ def results_table(label: str, first: str, results: Mapping[str, Result], *, shar
     names: Sequence[str] = ("abs_rel", "delta_1", "ece") if shares else _COLUMNS
     if not any(result["sets_with_truth"] for result in results.values()):
         names = ("confidence",)
+    silent = not shares and any(result["sets_with_depth"] < result["sets"] for result in results.values())
     rows = []
     for key, result in results.items():
-        row = [Cell(key), Cell(str(result["sets"]))]
+        row = [Cell(key), Cell(str(result["sets"])), *([Cell(str(result["sets_with_depth"]))] if silent else [])]
         if shares:
             row.append(Cell(f"{result['sets']} of {total} sets", percent=round(100 * result["sets"] / total, 1)))
         for name in names:
             value = value_of(result, name)
             row.append(Cell(shown(name, value), "best" if value is not None and value == best.get(name) else ""))
         rows.append(TableRow(row))
-    return Table(label, (first, "Sets", *(("Share",) if shares else ()), *map(label_of, names)), rows)
+    counts = ("Sets", *(("Share",) if shares else ("With depth",) if silent else ()))
+    return Table(label, (first, *counts, *map(label_of, names)), rows)
 
 
 def metrics_table(result: Result) -> Table:

@@ -71,6 +71,18 @@ def test_lanes_tell_missing_from_partly_missing_and_from_trouble() -> None:
     assert not any(name.endswith("missing") for name in lanes)
 
 
+def test_lanes_tell_trouble_that_is_used_from_trouble_that_is_left_out() -> None:
+    def one(n: int) -> FrameRecord:
+        return record(n, spectra=None if n < 10 else ("nir",) if n < 20 else ("rgb", "nir"), health=("rgb:frozen",))
+
+    lanes = {trace.name: trace for trace in drive(series(map(one, range(30))), scored=True).data if trace.type == "bar"}
+    assert {"rgb frozen", "rgb frozen: not used", "nir in all sets"} <= lanes.keys()
+    assert lanes["rgb frozen: not used"].base == (1.0,)
+    assert lanes["rgb frozen"].marker.color != lanes["rgb frozen: not used"].marker.color
+    few = [trace.name for trace in drive(series(map(one, range(30)), 2), scored=True).data if trace.type == "bar"]
+    assert "rgb frozen: used in some sets" in few
+
+
 def test_sets_without_depth_are_marked_and_break_no_curve_into_zeros() -> None:
     records = [record(n, confidence=None if n == 5 else 0.5) for n in range(10)]
     figure = drive(series(records), scored=True)

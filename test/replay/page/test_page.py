@@ -240,3 +240,13 @@ def test_it_is_written_where_it_belongs(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_page(path, summary(records), records, [])
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_table_of_subsets_tells_sets_without_depth() -> None:
+    silent = [record(n, variant=("rgb",), confidence=None, health=("rgb:black",)) for n in range(4)]
+    records = [*drive(10), *silent, *(record(n, variant=("rgb",)) for n in range(4, 10))]
+    page = render_page(summary(records), records, [])
+    table = page[page.index('aria-label="By subset of the cameras"') :]
+    assert re.search(r"With depth.*>rgb<.*?>10<.*?>6<", table, re.DOTALL)
+    assert "no image of the set can be used (4 sets of all subsets)." in page
+    assert "With depth" not in render_page(summary(drive(10)), drive(10), [])

@@ -5,9 +5,11 @@ import json
 import sys
 
 import pytest
+import torch
 import yaml
 
 from msdepth_training import cli
+from msdepth_training.augment import Batch
 from msdepth_training.config import AlignConfig, FuseConfig, Phase, TrainConfig
 from msdepth_training.datasets.scenes import load_set, render_set
 from msdepth_training.export import Calibration, ContractModel
@@ -113,3 +115,51 @@ def exported(trained, data, tmp_path_factory):
     card = json.loads((models / "small.json").read_text())
     lines = {name: tuple(card["calibration"][name]) for name in ("fused", "view")}
     return ContractModel(load_run(trained).network, Calibration(**lines)), models / "small.onnx"
+
+
+def _texture(x, y, seed):
+    """Smooth and never the same twice: [.] and [.] metres to [3, .] in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    waves = torch.rand(3, 6, 3, generator=generator) * torch.tensor([3.0, 3.0, 6.3])
+    terms = [torch.sin(a * x + b * y + c) for channel in waves for a, b, c in channel]
+    return 0.5 + 0.08 * torch.stack(terms).unflatten(0, (3, 6)).sum(dim=1)
+
+
+@pytest.fixture(scope="session")
+def walls():
+    """Sets of three different cameras before a textured wall at 8 m and, in front of it, a board at 4 m.
+
+    They look the same way, so that depth is known exactly: `walls(batch, board=True)` gives a `Batch` of 64 x 96.
+    """
+    height, width = 64, 96
+    k = torch.tensor([[60.0, 62.0, 47.2, 30.1], [75.0, 74.0, 45.0, 33.3], [48.0, 47.0, 50.4, 29.0]])
+    place = torch.tensor([[0.0, 0.0, 0.0], [0.4, -0.05, 0.0], [-0.3, 0.1, 0.0]])
+
+    def camera(n, seed, board):
+        fx, fy, cx, cy = k[n]
+        u, v = torch.arange(width).view(1, -1).float(), torch.arange(height).view(-1, 1).float()
+        ray = torch.stack(torch.broadcast_tensors((u - cx) / fx, (v - cy) / fy))
+        depth = torch.full((height, width), 8.0)
+        if board:
+            at_board = 4.0 * ray + place[n, :2].view(2, 1, 1)
+            depth[((at_board - torch.tensor([-0.5, 0.2]).view(2, 1, 1)).abs() < 0.8).all(dim=0)] = 4.0
+        x, y = depth * ray + place[n, :2].view(2, 1, 1)
+        return _texture(x, y, seed), depth
+
+    def make(batch, *, board=True):
+        views = [[camera(n, seed, board) for n in range(3)] for seed in range(batch)]
+        reference = torch.arange(batch) % 3
+        matrix = torch.zeros(3, 3, 3)
+        matrix[:, 0, 0], matrix[:, 1, 1], matrix[:, 0, 2], matrix[:, 1, 2], matrix[:, 2, 2] = *k.T, torch.ones(3)
+        pose = torch.eye(4).repeat(batch, 3, 1, 1)
+        pose[..., :3, 3] = place[reference].unsqueeze(1) - place
+        return Batch(
+            torch.stack([torch.stack([image for image, _ in row]) for row in views]),
+            torch.stack([torch.stack([depth for _, depth in row]) for row in views]),
+            matrix.repeat(batch, 1, 1, 1),
+            pose,
+            reference,
+            torch.ones(batch, 3),
+        )
+
+    return make

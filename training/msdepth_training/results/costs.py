@@ -29,14 +29,15 @@ def threads(count: int) -> Iterator[None]:
 
 
 def measure_costs(
-    runs: Sequence[Run], *, height: int = HEIGHT, width: int = WIDTH
+    runs: Sequence[Run], *, height: int = HEIGHT, width: int = WIDTH, cores: int = THREADS
 ) -> dict[tuple[str, int], dict[str, float]]:
-    """Parameters, GFLOPs and milliseconds (eager PyTorch, 2 threads), of all and of the fusion alone.
+    """Parameters, GFLOPs and milliseconds in eager PyTorch, of all and of the fusion alone.
 
     Args:
         runs: the first of each name is measured.
         height: rows of the images.
         width: columns of the images.
+        cores: that the time is for.
 
     Returns:
         By name of the run and number of views.
@@ -44,7 +45,7 @@ def measure_costs(
     first = {run.name: run for run in reversed(runs)}
     wanted = sorted({(row.run, len(row.views)) for row in ROWS if row.run in first})
     found: dict[tuple[str, int], dict[str, float]] = {}
-    with threads(THREADS):
+    with threads(cores):
         for name, views in wanted:
             network = first[name].network
             counted = cost(network, views=views, height=height, width=width)

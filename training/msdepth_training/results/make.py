@@ -32,8 +32,6 @@ class Settings:
 
     sequences: int = 120
     """Of the test split; two frames of each are scored."""
-    validation: int = 60
-    """Frames that confidence is calibrated on."""
     device: str = "cpu"
     speed: bool = True
     """Also measure times, which takes an otherwise idle machine."""
@@ -92,7 +90,7 @@ def evaluate_runs(
     check_unique(runs)
     height, width = image_size(runs)
     source, device = open_source(_style(runs)), torch.device(settings.device)
-    held_out = source.validation(height, width, settings.validation)
+    held_out = source.validation(height, width, max(run.config.validation_sequences for run in runs))
     test = source.test(height, width, settings.sequences, frames=2)
     conditions, workers = test.conditions, os.cpu_count() or 1
     measured = [measure_run(run, held_out, test, conditions, device=device, workers=workers) for run in runs]

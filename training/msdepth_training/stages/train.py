@@ -118,19 +118,10 @@ def _check_checkpoint(path: Path, config: TrainConfig, stage: str, *, change_con
 
 
 def train_stage(
-    stage: str,
-    config: TrainConfig,
-    folder: Path,
-    source: Source,
-    *,
-    machine: Machine,
-    begin_with: Run | None = None,
-    minutes: float = math.inf,
-    change_config: bool = False,
-    half: bool = False,
-    command: str = "",
-) -> Progress:
-    """Train a stage, or go on where its folder's checkpoint is; nothing to do if it is finished.
+    stage: str, config: TrainConfig, folder: Path, source: Source, *, machine: Machine, begin_with: Run | None = None,
+    minutes: float = math.inf, change_config: bool = False, half: bool = False, command: str = "",
+) -> Progress:  # fmt: skip
+    """Train a stage, or go on where its folder's checkpoint is; returns how far it is. Nothing to do if finished.
 
     Args:
         stage: align or fuse.
@@ -140,12 +131,9 @@ def train_stage(
         machine: where and how to compute.
         begin_with: aligned run that the fuse stage begins with.
         minutes: stop, with a checkpoint, when this much time has passed in this call.
-        change_config: go on although the configuration is another now; the history remembers it.
+        change_config: go on although the configuration is another now.
         half: store the final weights as 16-bit numbers.
         command: that does this, for the history.
-
-    Returns:
-        How far the run is.
 
     Raises:
         TrainingError: the folder's checkpoint is not one, or that of another network or configuration.
@@ -163,7 +151,7 @@ def train_stage(
     module = make_module(config, stage, begin_with, resumed=resumed)
     origin = {"command": command, "begun_with": described(begin_with) if begin_with else ""}
     keeper = Keeper(folder, stop_at=stop_at, half=half, origin={key: text for key, text in origin.items() if text})
-    data = StageData(source, config, phases_of(config, stage), ahead=machine.ahead)
+    data = StageData(source, config, module.phases, ahead=machine.ahead)
     trainer = machine.trainer(folder, keeper, config, steps=total_steps(module.phases))
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
     return keeper.progress

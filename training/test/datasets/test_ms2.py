@@ -13,7 +13,7 @@ from msdepth_training.datasets.ms2 import UNKNOWN, View, open_ms2
 from msdepth_training.datasets.ms2_layout import Layout, read_lists
 from msdepth_training.errors import TrainingError
 from msdepth_training.geometry import pixel_rays
-from msdepth_training.train import make_batch
+from msdepth_training.stages.batches import make_batch
 
 HEIGHT, WIDTH = 64, 160
 SEQUENCE = "_2021-08-06-10-59-33"

@@ -36,7 +36,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("images", [1, 7, 50, 1000])
+@pytest.mark.parametrize("images", [1, 7, 40, 1000])
 @pytest.mark.parametrize("changes", [
     {"sweep": True}, {"start_s": 0.85, "duration_s": 1.5},
     {"faults": (parse_fault("freeze:rgb@0.55-1.5s"), parse_fault("noise:thermal@1-s"), parse_fault("drop=0.5:nir"))},

@@ -132,13 +132,12 @@ def test_a_constant_vector_is_no_solution(dense):
 
 def test_augmented_views_still_fit_together(walls):
     """Whatever augmentation draws, a pixel that depth and calibration find again in another view looks alike there."""
-    agreement, flipped, cropped = [], 0, 0
+    agreement, moved = [], []
     for seed in range(8):
         batch = walls(2)
         rngs = [np.random.default_rng([seed, row]) for row in range(2)]
-        changed = augment(batch, batch.images, rngs, fault_share=0.0, crop_share=0.5)
-        flipped += int((changed.view_from_reference != batch.view_from_reference).flatten(1).any(dim=1).sum())
-        cropped += int((changed.k[:, 0, 0, 0] != batch.k[:, 0, 0, 0]).sum())
+        changed = augment(batch, batch.images, rngs, fault_share=0.0, crop_share=0.25)
+        moved += (changed.k != batch.k).flatten(1).any(dim=1).tolist()
         for pair in itertools.permutations(range(3), 2):
             points = corresponding(changed, 1, pair, count=3000, generator=generator())
             column, row = points.u.round().long().clamp(0, 95), points.v.round().long().clamp(0, 63)
@@ -146,7 +145,7 @@ def test_augmented_views_still_fit_together(walls):
             here = changed.images[:, pair[0], 0].flatten(1)[:, points.cell]
             for one, other, seen in zip(here, there, points.seen, strict=True):
                 agreement.append(torch.corrcoef(torch.stack((one[seen], other[seen])))[0, 1])
-    assert 0 < flipped < 16 and 0 < cropped < 16, "the test shows nothing"
+    assert 0 < sum(moved) < len(moved), "the test shows nothing"
     assert torch.stack(agreement).mean() > 0.8
 
 

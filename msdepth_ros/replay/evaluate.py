@@ -50,10 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--topic", action="append", default=[], metavar="SPECTRUM=TOPIC", help="image topic of a camera; repeatable")
     add("--camera-info", action="append", default=[], metavar="SPECTRUM=TOPIC", help="its camera_info; repeatable")
     add("--providers", help="what the model runs on: auto, or some of tensorrt,cuda,cpu")
-    add("--drop", default="", metavar="SPECTRA", help="evaluate without these cameras, for example thermal or rgb,nir")
+    add("--drop", action="append", default=[], metavar="SPECTRA",
+        help="evaluate without these cameras, for example thermal or rgb,nir; repeatable")  # fmt: skip
     add("--sweep", action="store_true", help="evaluate every subset of the cameras")
     add("--inject", action="append", default=[], metavar="FAULT",
-        help="for example black:rgb@3-5s; repeatable. Kinds: black, white, noise, blur, drop, freeze")  # fmt: skip
+        help="for example white:rgb@5-7s; repeatable. Kinds: black, white, noise, blur, drop, freeze")  # fmt: skip
     add("--ground-truth", metavar="TOPIC", help="depth images or a LiDAR PointCloud2; none does without (default: "
         ".../ground_truth/depth or .../ground_truth/points if the recording has it)")  # fmt: skip
     add("--truth-tolerance", type=float, default=0.04, metavar="S",
@@ -129,7 +130,7 @@ def make_options(arguments: argparse.Namespace) -> EvaluateOptions:
         infos=_by_spectrum("--camera-info", arguments.camera_info),
         ground_truth="" if truth == NO_TRUTH else truth,
         truth_tolerance_s=arguments.truth_tolerance,
-        drop=tuple(check_spectrum(name.strip()) for name in arguments.drop.split(",") if name.strip()),
+        drop=tuple(check_spectrum(name.strip()) for name in ",".join(arguments.drop).split(",") if name.strip()),
         sweep=arguments.sweep,
         faults=tuple(parse_fault(text) for text in arguments.inject),
         start_s=arguments.start,

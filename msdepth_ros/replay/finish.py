@@ -41,7 +41,7 @@ def read_against(path: Path | None, limits: Sequence[Limit]) -> Against | None:
     """
     if path is None:
         if limits:
-            raise MsdepthError("--fail-if says what may not get worse; say than what with --compare METRICS.JSON")
+            raise MsdepthError("--fail-if says what may not get worse; say worse than what with --compare METRICS.JSON")
         return None
     return Against(path, read_metrics(path), limits)
 

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--params", type=Path, metavar="FILE", help="as for evaluate")
     add("--topic", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
     add("--camera-info", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
-    add("--drop", default="", metavar="SPECTRA", help="as for evaluate")
+    add("--drop", action="append", default=[], metavar="SPECTRA", help="as for evaluate; repeatable")
     add("--ground-truth", metavar="TOPIC", help="as for evaluate")
 
 

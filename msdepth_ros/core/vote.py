@@ -45,7 +45,7 @@ class ReferenceVote:
             arrival: the image.
             limit_ns: stamps further off than this do not agree.
         """
-        self._newest[spectrum] = arrival
+        self._newest[spectrum] = arrival._replace(item=None)  # its times; the image would be kept from being freed
         if spectrum != self._reference:
             doubted = self._doubted
             if doubted is None or abs(_ahead_ns(doubted) - _ahead_ns(arrival)) > limit_ns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from contextlib import ExitStack
@@ -155,8 +154,13 @@ def render_set(scenes: SceneSet, folder: Path, *, workers: int) -> None:
             bar.update(done)
 
 
-def load_set(scenes: SceneSet, folder: Path) -> Samples:
+def load_set(scenes: SceneSet, folder: Path, *, shrink: int = 1) -> Samples:
     """Read a rendered set into memory.
+
+    Args:
+        scenes: which sequences.
+        folder: where their shards are.
+        shrink: average images down by this factor, a shard at a time: the whole set is never in memory in full size.
 
     Raises:
         TrainingError: a shard is missing.
@@ -168,26 +172,27 @@ def load_set(scenes: SceneSet, folder: Path) -> Samples:
             raise TrainingError(
                 f"{path} is missing; render the set first with msdepth_training.datasets.scenes.render_set"
             )
-        parts.append(torch.load(path, weights_only=True))
+        parts.append(shrunk(torch.load(path, weights_only=True), shrink))
     joined = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
     index = torch.arange(len(joined["condition"]))
     return Samples(**joined, previous=torch.where(index % scenes.frames > 0, index - 1, index))
 
 
-def shrink(samples: Samples, factor: int) -> Samples:
+def shrunk(stored: dict[str, Tensor], factor: int) -> dict[str, Tensor]:
     """Average images down by a whole factor; depth is picked, never averaged across an edge.
 
     Args:
-        samples: frames of a size that the factor divides.
-        factor: 1 returns the samples themselves.
+        stored: frames by the names of `Samples`, of a size that the factor divides.
+        factor: 1 returns the frames themselves.
 
     Returns:
         Frames of height / factor x width / factor, intrinsics scaled along.
     """
     if factor == 1:
-        return samples
-    parts = samples.images.split(64)  # as floats, all at once would need four times the memory
-    images = torch.cat([F.avg_pool2d(part.float(), factor).round().to(torch.uint8) for part in parts])
-    depth_m = samples.depth_m[..., factor // 2 :: factor, factor // 2 :: factor].clone()
-    k = scale_intrinsics(samples.k, 1.0 / factor, 1.0 / factor)
-    return dataclasses.replace(samples, images=images, depth_m=depth_m, k=k)
+        return stored
+    return {
+        **stored,
+        "images": F.avg_pool2d(stored["images"].float(), factor).round().to(torch.uint8),
+        "depth_m": stored["depth_m"][..., factor // 2 :: factor, factor // 2 :: factor].clone(),
+        "k": scale_intrinsics(stored["k"], 1.0 / factor, 1.0 / factor),
+    }

@@ -236,9 +236,9 @@ def look(rng: np.random.Generator, conditions: Conditions) -> Conditions:
     overcast = conditions.clouds == 1.0
     return dataclasses.replace(
         conditions,
-        thermal_contrast=conditions.thermal_contrast ** float(rng.uniform(0.2, 0.7)) * float(rng.uniform(0.8, 1.6)),
-        sky_cooling_k=log_uniform(rng, 2.0, 12.0) if overcast else log_uniform(rng, 6.0, 45.0),
+        thermal_contrast=min(conditions.thermal_contrast ** float(rng.uniform(0.2, 0.7)) * log_uniform(rng, 0.8, 4.0), 2.0),
+        sky_cooling_k=log_uniform(rng, 4.0, 25.0) if overcast else log_uniform(rng, 8.0, 60.0),
         nir_leak=float(rng.choice([0.0, rng.uniform(0.0, 0.9)])),
         cloud_relief=float(rng.uniform(0.3, 2.0)),
-        sky_gain=float(np.exp(rng.uniform(-0.2, 1.5))),
+        sky_gain=float(np.exp(rng.uniform(-0.1, 1.8))),
     )

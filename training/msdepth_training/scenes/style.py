@@ -33,7 +33,7 @@ STREET = SceneStyle("street", version=1)
 """Boxes, ellipsoids and cylinders on a plane: what models/tiny.onnx 0.2.0 was trained on and is measured on."""
 RICH = SceneStyle(
     "rich",
-    version=2,
+    version=3,
     rich=True,
     together=True,
     focal_spread=0.25,

@@ -19,7 +19,6 @@ from msdepth_training.datasets.scenes import (
     SceneSet,
     load_set,
     render_set,
-    shrink,
 )
 
 
@@ -126,7 +125,7 @@ class SceneSource:
 
     def training(self, phase: Phase) -> Samples:
         """Read and average down."""
-        return shrink(load_set(scene_set(phase, self.style), self.folder), phase.shrink)
+        return load_set(scene_set(phase, self.style), self.folder, shrink=phase.shrink)
 
     def validation(self, height: int, width: int, count: int) -> Samples:
         """One frame of each of `count` sequences of the validation split."""

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 import torch
 
-from msdepth_training.datasets.scenes import SceneSet, load_set, render_sequence, render_set, shrink
+from msdepth_training.datasets.scenes import SceneSet, load_set, render_sequence, render_set
 from msdepth_training.errors import TrainingError
 from msdepth_training.stages.sources import scene_set
 
@@ -55,11 +55,11 @@ def test_views_are_scaled_and_grey_ones_repeated(samples):
             assert torch.equal(repeated, samples.images[5, channel] / 255.0)
 
 
-def test_shrinking_averages_images_and_picks_depth(samples):
-    small = shrink(samples, 2)
+def test_shrinking_averages_images_and_picks_depth(config, data, samples):
+    small = load_set(scene_set(config.fuse.phases[0], config.scenes), data, shrink=2)
     assert small.images.shape == (8, 5, 32, 80)
     assert abs(small.images[0, 1, 4, 7].item() - samples.images[0, 1, 8:10, 14:16].float().mean().item()) <= 0.5
     assert torch.equal(small.depth_m, samples.depth_m[..., 1::2, 1::2])
     assert small.k[0, 0, 0, 2].item() == pytest.approx((samples.k[0, 0, 0, 2].item() + 0.5) / 2 - 0.5, abs=1e-4)
     assert small.k[0, 0, 1, 1].item() == pytest.approx(samples.k[0, 0, 1, 1].item() / 2)
-    assert shrink(samples, 1) is samples
+    assert torch.equal(small.condition, samples.condition) and torch.equal(small.previous, samples.previous)

@@ -29,6 +29,24 @@ class Limit(NamedTuple):
     relative: bool
 
 
+class Extent(NamedTuple):
+    """What an evaluation will have, known before it is computed.
+
+    Attributes:
+        variants: The cameras of each part of it.
+        truths: Whether there is ground truth, of each recording.
+    """
+
+    variants: Sequence[str]
+    truths: Sequence[bool]
+
+    def lacks(self, metric: str) -> bool:
+        """Whether it is certain that a metric will not be there."""
+        if metric == "answered":
+            return False
+        return all(self.truths) if metric == "consistency" else not any(self.truths)
+
+
 class Change(NamedTuple):
     """One metric of one variant, before and after.
 
@@ -94,6 +112,25 @@ def parse_limit(text: str) -> Limit:
     )
 
 
+def refuse_incomparable(name: str, other: Summary, extent: Extent, limits: Sequence[Limit] = ()) -> None:
+    """Says before anything is computed that `compare` will not work.
+
+    Args:
+        name: Of the other evaluation.
+        other: Before.
+        extent: Of this one.
+        limits: What must not get worse.
+
+    Raises:
+        MsdepthError: They have no variant in common, or a limit is on a metric that one of them lacks.
+    """
+    shared = _shared(name, other, extent.variants)
+    before = [_values(other.result(variant)) for variant in shared]
+    for metric in (limit.metric for limit in limits):
+        if extent.lacks(metric) or all(values.get(metric) is None for values in before):
+            raise _lacking(name, metric)
+
+
 def compare(name: str, other: Summary, this: Summary, limits: Sequence[Limit] = ()) -> Comparison:
     """Compares two evaluations, variant by variant, over all their recordings.
 
@@ -106,20 +143,31 @@ def compare(name: str, other: Summary, this: Summary, limits: Sequence[Limit] = 
     Raises:
         MsdepthError: They have no variant in common, or a limit is on a metric that one of them lacks.
     """
-    shared = [variant for variant in this.variants if variant in other.variants]
-    if not shared:
-        raise MsdepthError(
-            f"{name}: it has {', '.join(other.variants)}, this evaluation {', '.join(this.variants)}; compare "
-            "evaluations of the same cameras"
-        )
+    shared = _shared(name, other, this.variants)
     changes = tuple(change for variant in shared for change in _changes(variant, other, this, limits))
     lacking = [limit.metric for limit in limits if all(change.metric != limit.metric for change in changes)]
     if lacking:
-        raise MsdepthError(
-            f"--fail-if {lacking[0]}: {name} and this evaluation do not both have it; without ground truth there are "
-            "no errors, with it there is no consistency"
-        )
+        raise _lacking(name, lacking[0])
     return Comparison(name, other.document, changes, tuple(_differences(other, this)))
+
+
+def _shared(name: str, other: Summary, variants: Sequence[str]) -> list[str]:
+    """The variants that both have."""
+    shared = [variant for variant in variants if variant in other.variants]
+    if not shared:
+        raise MsdepthError(
+            f"{name}: it has {', '.join(other.variants)}, this evaluation {', '.join(variants)}; compare evaluations "
+            "of the same cameras, or see with --sweep what each camera is worth"
+        )
+    return shared
+
+
+def _lacking(name: str, metric: str) -> MsdepthError:
+    """The error for a limit on what is not there."""
+    return MsdepthError(
+        f"--fail-if {metric}: {name} and this evaluation do not both have it; without ground truth there are no "
+        "errors, with it there is no consistency"
+    )
 
 
 def _changes(variant: str, other: Summary, this: Summary, limits: Sequence[Limit]) -> Iterator[Change]:

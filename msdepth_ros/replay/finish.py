@@ -64,12 +64,17 @@ def finish(
     if not any(summary.result(variant)["sets_with_depth"] for variant in summary.variants):
         reasons = "; ".join(summary.document["problems"]) or "none is known"
         raise MsdepthError(f"no set gave any depth; reasons: {reasons}")
-    comparison = None
+    comparison, refusal = None, None
     if against is not None:
-        comparison = compare(str(against.path), against.summary, summary, against.limits)
+        try:
+            comparison = compare(str(against.path), against.summary, summary, against.limits)
+        except MsdepthError as error:  # seen only now, for example since no truth is near enough in time
+            refusal = error
     keys = choose(read_frames(frames))
     pictures = evaluation.pictures(keys)
     write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
+    if refusal is not None:
+        raise MsdepthError(f"{refusal}; everything else is in {out}") from refusal
     return summary, comparison
 
 

@@ -76,12 +76,14 @@ class Comparison:
         document: The other metrics.json.
         changes: Every metric that both have.
         differences: Why the two are not quite comparable; empty if they are.
+        scope: Which cameras are compared, and which only one of the two has; empty if both have the same.
     """
 
     name: str
     document: Mapping[str, Any]
     changes: tuple[Change, ...]
     differences: tuple[str, ...]
+    scope: str = ""
 
     @property
     def failures(self) -> tuple[Change, ...]:
@@ -148,7 +150,7 @@ def compare(name: str, other: Summary, this: Summary, limits: Sequence[Limit] = 
     lacking = [limit.metric for limit in limits if all(change.metric != limit.metric for change in changes)]
     if lacking:
         raise _lacking(name, lacking[0])
-    return Comparison(name, other.document, changes, tuple(_differences(other, this)))
+    return Comparison(name, other.document, changes, tuple(_differences(other, this)), _scope(other, this, shared))
 
 
 def _shared(name: str, other: Summary, variants: Sequence[str]) -> list[str]:
@@ -160,6 +162,16 @@ def _shared(name: str, other: Summary, variants: Sequence[str]) -> list[str]:
             "of the same cameras, or see with --sweep what each camera is worth"
         )
     return shared
+
+
+def _scope(other: Summary, this: Summary, shared: Sequence[str]) -> str:
+    """A sentence on what is left out of a comparison, for example of all subsets of a sweep but one."""
+    beside = []
+    for where, summary in (("there", other), ("here", this)):
+        names = [variant for variant in summary.variants if variant not in shared]
+        if names:
+            beside.append(f"{', '.join(names)} only {where}")
+    return f"compared is only {', '.join(shared)}, which both have; {'; '.join(beside)}" if beside else ""
 
 
 def _lacking(name: str, metric: str) -> MsdepthError:
@@ -202,11 +214,14 @@ def _differences(other: Summary, this: Summary) -> Iterator[str]:
                 ", ".join(this.document[key]) or "none"
             )
     before, after = other.document["settings"], this.document["settings"]
-    for key in sorted({*before, *after}):
+    for key in sorted({*before, *after} - {"spectra"}):  # the cameras of what is compared are the same
         if before.get(key) != after.get(key):
             yield f"{key}: {before.get(key)} before, now {after.get(key)}"
     for variant in this.variants:
         if variant in other.variants:
+            bags = [list(summary.document["results"][variant]["by_bag"]) for summary in (other, this)]
+            if bags[0] != bags[1] and other.document["bags"] == this.document["bags"]:
+                yield f"{variant}: recordings {', '.join(bags[0])} before, now {', '.join(bags[1])}"
             counts = [summary.result(variant)["sets_with_truth"] for summary in (other, this)]
             if counts[0] != counts[1]:
                 yield f"{variant}: {counts[0]} sets with ground truth before, now {counts[1]}"

@@ -132,7 +132,7 @@ def _row(name: str, result: Any) -> tuple[str, ...]:
 
 def comparison_table(comparison: Comparison) -> str:
     """What got better and what got worse, for the terminal."""
-    lines = [f"compared with {comparison.name}:"]
+    lines = [f"compared with {comparison.name}:", *([f"  {comparison.scope}"] if comparison.scope else [])]
     lines += [f"  not quite comparable: {difference}" for difference in comparison.differences]
     changed = [change for change in comparison.changes if change.verdict != "same"]
     width = max((len(change.metric) for change in changed), default=0)

@@ -213,6 +213,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_computed(
         assert reason in line
         assert not workplace.out.exists()
     assert workplace.run("--compare", before, "--sweep", "--duration", "0.2") == 0
+    assert "compared is only rgb+thermal, which both have; " in capsys.readouterr().out
 
 
 def test_results_are_kept_where_a_comparison_turns_out_to_be_impossible(

@@ -194,6 +194,25 @@ def test_a_limit_on_what_is_not_there_is_an_error_and_not_a_pass() -> None:
             parse_limit(text)
 
 
+def test_a_part_of_a_sweep_is_compared_with_the_same_part_and_that_is_said() -> None:
+    variants = (ALL, "rgb+nir", "rgb")
+    sweep = summary_of(*(record(0, variant=name) for name in variants))
+    about = dataclasses.replace(ABOUT, settings={"reference": "rgb", "spectra": ["rgb", "nir"]})
+    part = summary_of(record(0, variant="rgb+nir"), about=about)
+    found = compare("old", sweep, part)
+    assert found.scope == f"compared is only rgb+nir, which both have; {ALL}, rgb only there"
+    assert {change.verdict for change in found.changes} == {"same"}
+    assert found.differences == ()
+    assert compare("old", part, sweep).scope == f"compared is only rgb+nir, which both have; {ALL}, rgb only here"
+    assert compare("old", sweep, sweep).scope == ""
+
+
+def test_recordings_that_lack_cameras_are_told_where_they_make_a_difference() -> None:
+    before = summary_of(record(0), record(0, bag="b", variant="rgb"))
+    now = summary_of(record(0, variant="rgb"), record(0, bag="b", variant="rgb"))
+    assert "rgb: recordings b before, now a, b" in compare("old", before, now).differences
+
+
 def test_what_makes_a_comparison_doubtful_is_said() -> None:
     other = summary_of(record(0), about=dataclasses.replace(ABOUT, settings={"reference": "nir"}))
     this = summary_of(record(0), record(1), record(0, bag="b"))

@@ -178,6 +178,15 @@ def test_a_comparison_says_what_got_worse_and_what_failed() -> None:
     assert "▲ better" in better and "beyond the limit" not in better
 
 
+def test_a_comparison_with_a_part_of_a_sweep_says_so() -> None:
+    part = drive(variant=PAIR)
+    sweep = summary([*drive(), *part])
+    page = render_page(summary(part), part, [], compare("old/metrics.json", sweep, summary(part)))
+    assert page.count("ompared is only rgb+thermal, which both have; rgb+nir+thermal only there") == 2
+    same = render_page(sweep, [*drive(), *part], [], compare("old/metrics.json", sweep, sweep))
+    assert "which both have" not in same
+
+
 def test_problems_are_told_with_their_counts() -> None:
     records = drive(3)
     found = summary(records)

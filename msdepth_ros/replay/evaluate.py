@@ -256,7 +256,7 @@ def _print(summary: Summary, comparison: Comparison | None, out: Path) -> None:
     if comparison is not None:
         print(comparison_table(comparison))
     timings = summary.document["timings"]
-    speed = [f"{timings['sets_per_s']:.1f} sets/s"]
+    speed = [f"{timings['sets_per_s']:.1f} sets/s{where}"]
     if timings["model_share"] is not None:
         speed.append(f"{100 * timings['model_share']:.0f} % of the time in the model")
     if timings["workers"] > 1:

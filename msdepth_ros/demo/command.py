@@ -87,6 +87,7 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
         MsdepthError: Something is missing; says what.
     """
     from msdepth_ros.core.camera import Rig
+    from msdepth_ros.core.model_info import default_model_path, read_model
     from msdepth_ros.nodes.transport import share_path
     from msdepth_ros.replay.bag import Bag
     from msdepth_ros.replay.playback import PlaybackConfig, check_rate, find_sources
@@ -104,8 +105,7 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
     if not rig.exists():
         raise MsdepthError(f"no calibration at {rig}; give the rig of this bag with --rig")
     Rig.load(rig)
-    if options.model and not options.model.exists():
-        raise MsdepthError(f"model {options.model} does not exist; leave --model out for the one of the package")
+    read_model(options.model or default_model_path())
     return bag, rig
 
 

@@ -137,6 +137,7 @@ def test_the_verdict_needs_99_percent(published: int, answered: int, code: int, 
     (["--bag", "{tmp}/drive", "--rig", "{tmp}/bad.yaml"], "bad.yaml"),
     (["--bag", "{tmp}/drive", "--domain-id", "500"], "domain id 500"),
     (["--bag", "{tmp}/drive", "--rate", "-1"], "rate -1"),
+    (["--duration", "0"], "duration 0"),
     (["--model", "{tmp}/nowhere.onnx"], "nowhere.onnx: cannot be read"),
     (["--model", "{tmp}/cut.onnx"], "cut.onnx: not an ONNX model, or damaged"),
     (["--model", "{tmp}/lone.onnx"], "its card lone.json is missing"),
@@ -157,6 +158,13 @@ def test_bad_input_is_refused_before_anything_starts(
     assert reason in errors
     assert len(errors.strip().splitlines()) == 1
     assert not out.exists()
+
+
+def test_a_folder_for_results_that_cannot_be_made_is_one_line(sample: Path, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert main(["--out", str(tmp_path / "file" / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "file/out: cannot be made (Not a directory)" in line
 
 
 def demo(out: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     require_rclpy()
     require_report_tools()
     bag, rig = find_inputs(options)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     with _signals_as_exceptions(), tempfile.TemporaryDirectory(prefix="msdepth_demo_") as scratch:
         status = StatusLine()
         try:
@@ -93,6 +94,8 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
     from msdepth_ros.replay.playback import PlaybackConfig, check_rate, find_sources
 
     check_rate(options.rate)
+    if options.duration is not None and not options.duration > 0:
+        raise MsdepthError(f"duration {options.duration}: it must be above 0 seconds")
     if options.domain_id is not None and not 0 <= options.domain_id <= 101:
         raise MsdepthError(f"domain id {options.domain_id}: use 0 to 101, others have no UDP ports")
     try:

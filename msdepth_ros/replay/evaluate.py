@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.folders import make_folder
 from msdepth_ros.core.model_info import ModelInfo, read_model
 from msdepth_ros.core.settings import DEFAULTS, Settings, read_parameter_file
 from msdepth_ros.core.spectra import SPECTRA, check_spectrum
@@ -93,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     checked = _check_input(arguments, options)
     if against is not None:
         refuse_incomparable(str(against.path), against.summary, checked.extent, against.limits)
-    _make_folder(arguments.out)
+    make_folder(arguments.out)
     progress = ProgressBar()
     with ExitStack() as stack:
         evaluation, info = _open(arguments, options, checked.usable, progress, stack)
@@ -225,14 +226,6 @@ def _by_spectrum(option: str, texts: Sequence[str]) -> dict[str, str]:
             raise MsdepthError(f"{option} {text!r}: write SPECTRUM=TOPIC, for example rgb=/camera/image_raw")
         topics[spectrum] = topic
     return topics
-
-
-def _make_folder(path: Path) -> None:
-    """Makes the folder for the results."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MsdepthError(f"--out {path}: cannot be made ({error.strerror}); name another folder") from error
 
 
 def _report_failures(failed: Mapping[str, str], count: int) -> None:

@@ -104,8 +104,10 @@ def make_page(
         "unscaled; `median_scaled` is as in published tables. Means over images, then over seeds; ± is the standard "
         "deviation over seeds. `before`, `after`, `after_paper` and `specialist` rows are scored in the spectrum's own "
         "frame, `_in_nir` and `_in_thermal` in those frames, all others in the RGB frame. A fault befalls one camera "
-        "of each frame. Time is eager PyTorch on two cores at 256 x 640."
+        "of each frame."
     )
+    if any(entry.get("ms") is not None for entry in table):
+        head += " Time is eager PyTorch on two cores at 256 x 640."
     parts = [
         "## Training results",
         textwrap.fill(head, 120, break_on_hyphens=False, break_long_words=False),

@@ -58,7 +58,8 @@ faults: $(TEST_STAMP) ## make every camera fail in every way before the running 
 	PYTHONPATH=test/support $(BIN)/python -m fault_bench --out $(OUT)/faults --soak-minutes $(SOAK)
 
 train: $(TEST_STAMP) ## train the shipped model again (goes on where it stopped), export it to out/models
-	$(BIN)/msdepth-train fuse --config tiny
+	$(BIN)/msdepth-train align --config tiny
+	$(BIN)/msdepth-train fuse --config tiny --from $(OUT)/runs/0/align_msdepth
 	$(BIN)/msdepth-train export --models $(OUT)/models
 
 results: $(TEST_STAMP) ## train both recipes (goes on where it stopped), write docs/results.*; PLAN=results for a GPU

@@ -76,7 +76,7 @@ def _on_some(batch: Batch, chosen: Sequence[bool], change: Callable[[Batch, Tens
 
 def draw_appearance(rng: np.random.Generator) -> list[float]:
     """Gamma, gain, offset and deviation of the noise of one view."""
-    gamma, gain = np.exp(rng.normal(0.0, 0.25)), np.exp(rng.normal(0.0, 0.2))
+    gamma, gain = np.exp(rng.normal(0.0, 0.4)), np.exp(rng.normal(0.0, 0.3))
     offset = rng.normal(0.0, 0.04)
     noise = rng.uniform(0.0, 0.06) if rng.random() < NOISE_SHARE else 0.0
     return [float(gamma), float(gain), float(offset), float(noise)]

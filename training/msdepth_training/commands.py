@@ -114,7 +114,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Measure runs and write the table of results."""
     settings = Settings(
         sequences=arguments.test_sequences, device=arguments.device, speed=not arguments.no_speed,
-        real_frame=arguments.real_frame,
+        real_frame=arguments.real_frame, model=arguments.model,
     )  # fmt: skip
     evaluate_runs(arguments.runs, lambda style: _source(arguments, style), arguments.out, settings, command=_command())
     print(f"{arguments.out}: results.json, results_bars.json, results.md and results.png are written")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -111,7 +110,7 @@ def run_plan(
     stop_at = time.time() + 60.0 * minutes if math.isfinite(minutes) else math.inf
     jobs = make_jobs(plan)
     machine = dataclasses.replace(machine, precision=plan.precision, progress_bar=plan.parallel == 1)
-    threads = max(1, (os.cpu_count() or 1) // plan.parallel)
+    threads = max(1, torch.get_num_threads() // plan.parallel)
     for phase in dict.fromkeys(phase for job in jobs for phase in phases_of(job.config, job.stage)):
         source.prepare(phase)
     running: dict[Future[Progress], Job] = {}

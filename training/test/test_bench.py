@@ -1,8 +1,9 @@
 import copy
+import json
 
 import pytest
 
-from msdepth_training.bench import verdicts
+from msdepth_training.bench import trained_on, verdicts
 
 MET = {
     "model_ms": {"n3": 40.0},
@@ -52,3 +53,9 @@ def test_what_was_measured_is_told():
     assert told["fused over row prior"] == pytest.approx(0.4)
     assert told["fused over best single spectrum, RGB frame"] == pytest.approx(0.5)
     assert told["worst camera missing over all three"] == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(("config", "style"), [({"scenes": "rich"}, "rich"), ({}, "street")])
+def test_a_model_is_measured_on_the_kind_of_scenes_it_was_trained_on(tmp_path, config, style):
+    (tmp_path / "a.json").write_text(json.dumps({"training": {"config": config}}))
+    assert trained_on(tmp_path / "a.onnx") == style

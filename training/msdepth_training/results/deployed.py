@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.bench import REPEATS, median_ms
 from msdepth_training.card import export_run, write_card
 from msdepth_training.evaluate import OnnxPredictor
@@ -18,33 +19,45 @@ from msdepth_training.stages.sources import Source
 
 
 def measure_deployed(
-    runs: Sequence[Run], source: Source, *, speed: bool, real_frame: Path | None = None
+    runs: Sequence[Run], source: Source, *, speed: bool, real_frame: Path | None = None, model: Path | None = None
 ) -> dict[str, Any]:
-    """Export the first run of `fuse_msdepth` to a temporary file and measure it.
+    """Measure a model file, or an export of the first run of `fuse_msdepth` to a temporary one.
 
     Args:
         runs: that were trained.
-        source: of frames for its calibration.
+        source: of frames for the calibration of an export.
         speed: measure the time.
         real_frame: folder for `score_real_frame`.
+        model: ONNX file with its card beside it, instead of an export.
 
     Returns:
-        `onnx_ms` for three cameras at the size that ships, and `real_frame` rows, as far as they are wanted; empty
-        without such a run.
+        `onnx_ms` for three cameras and `real_frame` rows, as far as they are wanted, and the `model` they are of;
+        empty where there is neither a file nor such a run.
     """
     run = next((run for run in runs if run.name == "fuse_msdepth"), None)
-    if run is None or not (speed or real_frame):
+    if not (speed or real_frame):
         return {}
-    found: dict[str, Any] = {}
+    if model is not None:
+        return _measure(model, model, speed=speed, real_frame=real_frame)
+    if run is None:
+        return {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{run.config.name}.onnx"
-        model, _ = export_run(run, source, path, validation=run.config.validation_sequences)
+        path, large = Path(folder) / f"{run.config.name}.onnx", Path(folder) / "large.onnx"
+        contract, _ = export_run(run, source, path, validation=run.config.validation_sequences)
         write_card(path, {"sha256": sha256(path)})
         if speed:
-            large = Path(folder) / "large.onnx"
-            export_onnx(model, large, height=HEIGHT, width=WIDTH, metadata={})
-            predictor, inputs = OnnxPredictor(large, threads=THREADS), example_inputs(3, HEIGHT, WIDTH)
-            found["onnx_ms"] = round(median_ms(lambda: predictor(*inputs), REPEATS), 1)
-        if real_frame is not None:
-            found["real_frame"] = score_real_frame(real_frame, EnginePredictor(path))
+            export_onnx(contract, large, height=HEIGHT, width=WIDTH, metadata={})
+        return _measure(path, large, speed=speed, real_frame=real_frame)
+
+
+def _measure(path: Path, timed: Path, *, speed: bool, real_frame: Path | None) -> dict[str, Any]:
+    """A model and, for its time, the same one at the size that ships."""
+    engine = EnginePredictor(path)
+    found: dict[str, Any] = {"model": f"{engine.engine.info.name} {engine.engine.info.version}"}
+    if speed:
+        predictor = OnnxPredictor(timed, threads=THREADS)
+        inputs = example_inputs(len(SPECTRA), *predictor.size)
+        found["onnx_ms"] = round(median_ms(lambda: predictor(*inputs), REPEATS), 1)
+    if real_frame is not None:
+        found["real_frame"] = score_real_frame(real_frame, engine)
     return found

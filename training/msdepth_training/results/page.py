@@ -95,7 +95,7 @@ def make_page(
         bars: from `make_bars`.
         missing: rows that no run was there for.
         conditions: without `all`.
-        deployed: `real_frame` of the exported model, where it was measured.
+        deployed: `real_frame` of a `model` file, where it was measured.
         command: that made this page.
         tested: what was scored, for people.
     """
@@ -118,7 +118,7 @@ def make_page(
         f"### Runs\n\n{runs_table(runs)}\n\n![Curves](results.png)",
     ]
     if deployed.get("real_frame"):
-        parts.append(f"### Real frame\n\n{real_table(deployed['real_frame'])}")
+        parts.append(f"### Real frame, {deployed['model']}\n\n{real_table(deployed['real_frame'])}")
     if missing:
         names = ", ".join(f"`{row.name}`" for row in missing)
         text = textwrap.fill(f"No run was there for {names}.", 120, break_on_hyphens=False, break_long_words=False)

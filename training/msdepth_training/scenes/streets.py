@@ -234,9 +234,10 @@ def floating(b: Builder) -> None:
 def look(rng: np.random.Generator, conditions: Conditions) -> Conditions:
     """How this scene's light and cameras differ from the round numbers of the tables."""
     overcast = conditions.clouds == 1.0
+    contrast = conditions.thermal_contrast ** float(rng.uniform(0.2, 0.7)) * log_uniform(rng, 0.8, 4.0)
     return dataclasses.replace(
         conditions,
-        thermal_contrast=min(conditions.thermal_contrast ** float(rng.uniform(0.2, 0.7)) * log_uniform(rng, 0.8, 4.0), 2.0),
+        thermal_contrast=min(contrast, 2.0),
         sky_cooling_k=log_uniform(rng, 4.0, 25.0) if overcast else log_uniform(rng, 8.0, 60.0),
         nir_leak=float(rng.choice([0.0, rng.uniform(0.0, 0.9)])),
         cloud_relief=float(rng.uniform(0.3, 2.0)),

@@ -30,7 +30,7 @@ class SceneStyle:
 
 
 STREET = SceneStyle("street", version=1)
-"""Boxes, ellipsoids and cylinders on a plane: what models/tiny.onnx 0.2.0 was trained on and is measured on."""
+"""Boxes, ellipsoids and cylinders on a plane, quick to render: the sample drive, and what tiny 0.2.0 was trained on."""
 RICH = SceneStyle(
     "rich",
     version=3,

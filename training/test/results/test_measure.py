@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -58,3 +61,11 @@ def test_without_a_model_that_ships_nothing_is_exported(runs, source):
     aligned = [load_run(runs / "0" / "align_none")]
     assert measure_deployed(aligned, source, speed=True) == {}
     assert measure_deployed([load_run(runs / "0" / "fuse_msdepth")], source, speed=False) == {}
+
+
+def test_the_file_that_ships_is_measured_where_it_is_named(runs, source):
+    model = Path(__file__).parents[3] / "models" / "tiny.onnx"
+    found = measure_deployed([load_run(runs / "0" / "align_none")], source, speed=True, model=model)
+    card = json.loads(model.with_suffix(".json").read_text())
+    assert found["model"] == f"{card['name']} {card['version']}"
+    assert found["onnx_ms"] > 0

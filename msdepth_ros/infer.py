@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from msdepth_ros.core.camera import Rig, RigViews
 from msdepth_ros.core.engine import DepthEngine, DepthResult, default_model_path
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.folders import make_folder
 from msdepth_ros.core.spectra import SPECTRA, check_spectrum, in_canonical_order, spectra_key
 from msdepth_ros.core.visualize import overview
 
@@ -114,7 +115,7 @@ def infer(config: InferConfig) -> list[str]:
     images = {name: read_image(name, config.images[name]) for name in spectra}
     for name in spectra:
         _check_size(name, images[name], rig, config)
-    _make_folder(config.out)
+    make_folder(config.out)
     engine = DepthEngine(config.model or default_model_path(), providers=config.providers)
     engine.warm_up()
     views = rig.views(engine.info.width, engine.info.height, config.reference)
@@ -178,14 +179,6 @@ def _check_size(spectrum: str, image: NDArray[Any], rig: Rig, config: InferConfi
             f"{spectrum} image {config.images[spectrum]}: is {image.shape[1]} x {image.shape[0]} px but {config.rig} "
             f"says {camera.width} x {camera.height} px; give the calibration of these images"
         )
-
-
-def _make_folder(path: Path) -> None:
-    """Makes the folder for the results."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MsdepthError(f"output folder {path}: cannot be made ({error.strerror}); name another one") from error
 
 
 def _write(out: Path, result: DepthResult, views: RigViews, *, max_m: float) -> list[Path]:

@@ -217,7 +217,7 @@ def test_no_image_at_all(workplace: Workplace, capsys: pytest.CaptureFixture[str
 
 def test_output_folder_that_cannot_be_made(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     workplace.out = workplace.rig / "out"
-    expect_error(capsys, workplace.arguments(("rgb",)), "output folder", "name another one")
+    expect_error(capsys, workplace.arguments(("rgb",)), "--out", "cannot be made", "name another folder")
 
 
 def test_output_file_that_cannot_be_written(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:

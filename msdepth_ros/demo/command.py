@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     require_rclpy()
     require_report_tools()
     bag, rig = find_inputs(options)
-    options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(options.out)
     with _signals_as_exceptions(), tempfile.TemporaryDirectory(prefix="msdepth_demo_") as scratch:
         status = StatusLine()
         try:
@@ -87,11 +88,14 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
         MsdepthError: Something is missing; says what.
     """
     from msdepth_ros.core.camera import Rig
+    from msdepth_ros.core.model_info import default_model_path, read_model
     from msdepth_ros.nodes.transport import share_path
     from msdepth_ros.replay.bag import Bag
     from msdepth_ros.replay.playback import PlaybackConfig, check_rate, find_sources
 
     check_rate(options.rate)
+    if options.duration is not None and not options.duration > 0:
+        raise MsdepthError(f"duration {options.duration}: it must be above 0 seconds")
     if options.domain_id is not None and not 0 <= options.domain_id <= 101:
         raise MsdepthError(f"domain id {options.domain_id}: use 0 to 101, others have no UDP ports")
     try:
@@ -104,8 +108,7 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
     if not rig.exists():
         raise MsdepthError(f"no calibration at {rig}; give the rig of this bag with --rig")
     Rig.load(rig)
-    if options.model and not options.model.exists():
-        raise MsdepthError(f"model {options.model} does not exist; leave --model out for the one of the package")
+    read_model(options.model or default_model_path())
     return bag, rig
 
 

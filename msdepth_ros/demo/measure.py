@@ -53,7 +53,7 @@ def _follow(
     # Two subscribers to each camera: the node, once it is active, and the monitor.
     play = [str(bag), "--wait-for-subscribers", "2", "--summary", str(scratch / "player.json")]
     play += ["--rate", str(options.rate)]
-    play += ["--duration", str(options.duration)] if options.duration else []
+    play += ["--duration", str(options.duration)] if options.duration is not None else []
     player = children.start("player", "msdepth_ros.nodes.player", play)
     while player.running:
         node.check()

@@ -29,6 +29,8 @@ COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 SEVERAL_TYPES = "several types"
+BROKEN_PROMISE = "does not hold what its metadata.yaml promises"
+ACCEPT_LOSS = "copy it again, or accept the loss: `ros2 bag reindex`, or move metadata.yaml away"
 
 __all__ = ["Bag", "BagMessage", "Payload", "TopicSummary", "ros2_typestore", "stamp_of"]
 
@@ -73,6 +75,7 @@ class Bag:
 
     Args:
         path: The bag's folder, or one `.mcap` or `.db3` file.
+        partial: Read what is there, also where metadata.yaml promises more.
 
     Attributes:
         remarks: What is worth telling of a recording that can be read all the same.
@@ -81,9 +84,9 @@ class Bag:
         MsdepthError: On opening, if the path is not a readable rosbag2.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, partial: bool = False) -> None:
         """Remember the path; nothing is opened yet."""
-        self.path = path
+        self.path, self._partial = path, partial
         self.remarks: tuple[str, ...] = ()
         self._stack: ExitStack | None = None
         self._storages: list[Storage] = []
@@ -161,7 +164,10 @@ class Bag:
             MsdepthError: Names the bag, the topics that are missing and what is there instead.
         """
         topics = self.topics
-        self._compare([name for name in wanted if name in topics])
+        if not self._partial and (lost := self.lost([name for name in wanted if name in topics])):
+            damage = (storage.damage for storage in self._storages if storage.damage)
+            details = "; ".join([", ".join(lost), *damage])
+            raise MsdepthError(f"bag {self.path} {BROKEN_PROMISE} (read of promised: {details}); {ACCEPT_LOSS}")
         missing = [name for name in wanted if name not in topics or not topics[name].message_count]
         if missing:
             there = ", ".join(f"{name} ({summary.message_count})" for name, summary in topics.items()) or "nothing"
@@ -274,21 +280,15 @@ class Bag:
         for storage in self._storages:
             if storage.damage:
                 yield f"{storage.damage}; what was recorded before is read"
-        for topic, promised in self._promised.items():
-            found = self._topics[topic].message_count
-            if found != promised:
-                yield f"metadata.yaml promises {promised} messages on {topic}, the files hold {found}"
+        found = {topic: self._topics[topic].message_count for topic in self._promised}
+        other = [f"{topic}: {found[topic]} instead of {n}" for topic, n in self._promised.items() if found[topic] != n]
+        if other:
+            yield f"the files hold other numbers of messages than metadata.yaml promises: {', '.join(other)}"
 
-    def _compare(self, topics: Collection[str]) -> None:
-        """Fails if the files hold less than the metadata promises."""
-        known = {name: (self._topics[name].message_count, self._promised.get(name, 0)) for name in topics}
-        lost = [f"{name}: {found} of {promised}" for name, (found, promised) in known.items() if found < promised]
-        if lost:
-            details = "; ".join([", ".join(lost), *(storage.damage for storage in self._storages if storage.damage)])
-            raise MsdepthError(
-                f"bag {self.path} does not hold what its metadata.yaml promises (read of promised: {details}); "
-                "copy it again, or accept the loss: `ros2 bag reindex`, or move metadata.yaml away"
-            )
+    def lost(self, topics: Collection[str]) -> list[str]:
+        """Those of the topics of which the files hold less than the metadata promises, with the numbers."""
+        known = {name: (self.topics[name].message_count, self._promised.get(name, 0)) for name in topics}
+        return [f"{name}: {found} of {promised}" for name, (found, promised) in known.items() if found < promised]
 
     def _opened(self) -> NDArray[Any]:
         """The index, or an error for the programmer."""

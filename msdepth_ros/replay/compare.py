@@ -29,6 +29,24 @@ class Limit(NamedTuple):
     relative: bool
 
 
+class Extent(NamedTuple):
+    """What an evaluation will have, known before it is computed.
+
+    Attributes:
+        variants: The cameras of each part of it.
+        truths: Whether there is ground truth, of each recording.
+    """
+
+    variants: Sequence[str]
+    truths: Sequence[bool]
+
+    def lacks(self, metric: str) -> bool:
+        """Whether it is certain that a metric will not be there."""
+        if metric == "answered":
+            return False
+        return all(self.truths) if metric == "consistency" else not any(self.truths)
+
+
 class Change(NamedTuple):
     """One metric of one variant, before and after.
 
@@ -58,12 +76,14 @@ class Comparison:
         document: The other metrics.json.
         changes: Every metric that both have.
         differences: Why the two are not quite comparable; empty if they are.
+        scope: Which cameras are compared, and which only one of the two has; empty if both have the same.
     """
 
     name: str
     document: Mapping[str, Any]
     changes: tuple[Change, ...]
     differences: tuple[str, ...]
+    scope: str = ""
 
     @property
     def failures(self) -> tuple[Change, ...]:
@@ -94,6 +114,25 @@ def parse_limit(text: str) -> Limit:
     )
 
 
+def refuse_incomparable(name: str, other: Summary, extent: Extent, limits: Sequence[Limit] = ()) -> None:
+    """Says before anything is computed that `compare` will not work.
+
+    Args:
+        name: Of the other evaluation.
+        other: Before.
+        extent: Of this one.
+        limits: What must not get worse.
+
+    Raises:
+        MsdepthError: They have no variant in common, or a limit is on a metric that one of them lacks.
+    """
+    shared = _shared(name, other, extent.variants)
+    before = [_values(other.result(variant)) for variant in shared]
+    for metric in (limit.metric for limit in limits):
+        if extent.lacks(metric) or all(values.get(metric) is None for values in before):
+            raise _lacking(name, metric)
+
+
 def compare(name: str, other: Summary, this: Summary, limits: Sequence[Limit] = ()) -> Comparison:
     """Compares two evaluations, variant by variant, over all their recordings.
 
@@ -106,20 +145,41 @@ def compare(name: str, other: Summary, this: Summary, limits: Sequence[Limit] = 
     Raises:
         MsdepthError: They have no variant in common, or a limit is on a metric that one of them lacks.
     """
-    shared = [variant for variant in this.variants if variant in other.variants]
-    if not shared:
-        raise MsdepthError(
-            f"{name}: it has {', '.join(other.variants)}, this evaluation {', '.join(this.variants)}; compare "
-            "evaluations of the same cameras"
-        )
+    shared = _shared(name, other, this.variants)
     changes = tuple(change for variant in shared for change in _changes(variant, other, this, limits))
     lacking = [limit.metric for limit in limits if all(change.metric != limit.metric for change in changes)]
     if lacking:
+        raise _lacking(name, lacking[0])
+    return Comparison(name, other.document, changes, tuple(_differences(other, this)), _scope(other, this, shared))
+
+
+def _shared(name: str, other: Summary, variants: Sequence[str]) -> list[str]:
+    """The variants that both have."""
+    shared = [variant for variant in variants if variant in other.variants]
+    if not shared:
         raise MsdepthError(
-            f"--fail-if {lacking[0]}: {name} and this evaluation do not both have it; without ground truth there are "
-            "no errors, with it there is no consistency"
+            f"{name}: it has {', '.join(other.variants)}, this evaluation {', '.join(variants)}; compare evaluations "
+            "of the same cameras, or see with --sweep what each camera is worth"
         )
-    return Comparison(name, other.document, changes, tuple(_differences(other, this)))
+    return shared
+
+
+def _scope(other: Summary, this: Summary, shared: Sequence[str]) -> str:
+    """A sentence on what is left out of a comparison, for example of all subsets of a sweep but one."""
+    beside = []
+    for where, summary in (("there", other), ("here", this)):
+        names = [variant for variant in summary.variants if variant not in shared]
+        if names:
+            beside.append(f"{', '.join(names)} only {where}")
+    return f"compared is only {', '.join(shared)}, which both have; {'; '.join(beside)}" if beside else ""
+
+
+def _lacking(name: str, metric: str) -> MsdepthError:
+    """The error for a limit on what is not there."""
+    return MsdepthError(
+        f"--fail-if {metric}: {name} and this evaluation do not both have it; without ground truth there are no "
+        "errors, with it there is no consistency"
+    )
 
 
 def _changes(variant: str, other: Summary, this: Summary, limits: Sequence[Limit]) -> Iterator[Change]:
@@ -154,11 +214,14 @@ def _differences(other: Summary, this: Summary) -> Iterator[str]:
                 ", ".join(this.document[key]) or "none"
             )
     before, after = other.document["settings"], this.document["settings"]
-    for key in sorted({*before, *after}):
+    for key in sorted({*before, *after} - {"spectra"}):  # the cameras of what is compared are the same
         if before.get(key) != after.get(key):
             yield f"{key}: {before.get(key)} before, now {after.get(key)}"
     for variant in this.variants:
         if variant in other.variants:
+            bags = [list(summary.document["results"][variant]["by_bag"]) for summary in (other, this)]
+            if bags[0] != bags[1] and other.document["bags"] == this.document["bags"]:
+                yield f"{variant}: recordings {', '.join(bags[0])} before, now {', '.join(bags[1])}"
             counts = [summary.result(variant)["sets_with_truth"] for summary in (other, this)]
             if counts[0] != counts[1]:
                 yield f"{variant}: {counts[0]} sets with ground truth before, now {counts[1]}"

@@ -12,18 +12,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.folders import make_folder
 from msdepth_ros.core.model_info import ModelInfo, read_model
 from msdepth_ros.core.settings import DEFAULTS, Settings, read_parameter_file
 from msdepth_ros.core.spectra import SPECTRA, check_spectrum
 from msdepth_ros.replay.bag_list import bag_names, expand_bags
-from msdepth_ros.replay.compare import Comparison, parse_limit
+from msdepth_ros.replay.checks import Checked, check_recordings
+from msdepth_ros.replay.compare import Comparison, parse_limit, refuse_incomparable
 from msdepth_ros.replay.faults import parse_fault
 from msdepth_ros.replay.local import Evaluation, LocalEvaluation
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.progress import ProgressBar
 from msdepth_ros.replay.results import Summary
 from msdepth_ros.replay.summary import About
-from msdepth_ros.replay.write_bag import bag_sink
+from msdepth_ros.replay.write_bag import bag_sink, require_room
 
 DESCRIPTION = (
     "Replays recordings through the node's own synchronizer, preprocessing and network at full speed, scores the depth "
@@ -31,6 +33,8 @@ DESCRIPTION = (
 )
 EXIT_OK, EXIT_FAILED_BAGS, EXIT_WORSE = 0, 1, 3
 NO_TRUTH = "none"
+BAGS = "bags"
+"""Folder below --out for what --write-bag writes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,19 +91,21 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = make_options(arguments)
     against = read_against(arguments.compare, [parse_limit(text) for text in arguments.fail_if])
-    paths = expand_bags(arguments.bags)
-    bags = dict(zip(bag_names(paths), paths, strict=True))
-    _make_folder(arguments.out)
+    checked = _check_input(arguments, options)
+    if against is not None:
+        refuse_incomparable(str(against.path), against.summary, checked.extent, against.limits)
+    make_folder(arguments.out)
     progress = ProgressBar()
     with ExitStack() as stack:
-        evaluation, info = _open(arguments, options, bags, progress, stack)
+        evaluation, info = _open(arguments, options, checked.usable, progress, stack)
         started_s = time.perf_counter()
         try:
             evaluation.run()
         finally:
             progress.close()
         wall_s = time.perf_counter() - started_s
-        _report_failures(evaluation.failed, len(bags))
+        _report_failures(evaluation.failed, len(checked.usable))
+        evaluation.failed = {**checked.failed, **evaluation.failed}
         about = _about(evaluation, options, info, wall_s)
         summary, comparison = finish(arguments.out, evaluation, about, against)
         evaluation.close()
@@ -150,6 +156,21 @@ def require_report_tools() -> None:
         raise MsdepthError(f"evaluate needs {', '.join(missing)}; pip install 'msdepth_ros[report]'")
 
 
+def _check_input(arguments: argparse.Namespace, options: EvaluateOptions) -> Checked:
+    """Refuses, or names, what cannot be evaluated before anything else is done."""
+    if arguments.cluster is None and arguments.workers is not None:
+        raise MsdepthError("--workers: work in parallel needs --cluster local, or --cluster ray://HOST:PORT")
+    if arguments.cluster is not None and arguments.write_bag:
+        raise MsdepthError("--write-bag writes one file in order and does not go with --cluster; leave one of them out")
+    read_model(options.model_path())
+    paths = expand_bags(arguments.bags)
+    checked = check_recordings(dict(zip(bag_names(paths), paths, strict=True)), options)
+    _report_failures(checked.failed, len(paths))
+    if arguments.write_bag:
+        require_room(arguments.out / BAGS, checked.usable)
+    return checked
+
+
 def _open(
     arguments: argparse.Namespace,
     options: EvaluateOptions,
@@ -160,12 +181,10 @@ def _open(
     """Whoever does the work, and the model."""
     if arguments.cluster is not None:
         return _open_fleet(arguments, options, bags, progress, stack)
-    if arguments.workers is not None:
-        raise MsdepthError("--workers: work in parallel needs --cluster local, or --cluster ray://HOST:PORT")
     scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".records-", dir=arguments.out))
     engine = options.make_engine()
     engine.warm_up()
-    sinks = bag_sink(arguments.out / "bags", options) if arguments.write_bag else None
+    sinks = bag_sink(arguments.out / BAGS, options) if arguments.write_bag else None
     return LocalEvaluation(bags, options, Path(scratch), engine, progress, sinks, say=progress.say), engine.info
 
 
@@ -177,8 +196,6 @@ def _open_fleet(
     stack: ExitStack,
 ) -> tuple[Evaluation, ModelInfo]:
     """Workers of a cluster."""
-    if arguments.write_bag:
-        raise MsdepthError("--write-bag writes one file in order and does not go with --cluster; leave one of them out")
     from msdepth_ros.replay.cluster import RayWorkers
     from msdepth_ros.replay.fleet import Fleet
 
@@ -211,14 +228,6 @@ def _by_spectrum(option: str, texts: Sequence[str]) -> dict[str, str]:
     return topics
 
 
-def _make_folder(path: Path) -> None:
-    """Makes the folder for the results."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MsdepthError(f"--out {path}: cannot be made ({error.strerror}); name another folder") from error
-
-
 def _report_failures(failed: Mapping[str, str], count: int) -> None:
     """Names the recordings that could not be evaluated; if there is no other, that is the end."""
     if len(failed) == count:
@@ -240,7 +249,7 @@ def _print(summary: Summary, comparison: Comparison | None, out: Path) -> None:
     if comparison is not None:
         print(comparison_table(comparison))
     timings = summary.document["timings"]
-    speed = [f"{timings['sets_per_s']:.1f} sets/s"]
+    speed = [f"{timings['sets_per_s']:.1f} sets/s{where}"]
     if timings["model_share"] is not None:
         speed.append(f"{100 * timings['model_share']:.0f} % of the time in the model")
     if timings["workers"] > 1:

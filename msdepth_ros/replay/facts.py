@@ -105,7 +105,8 @@ class Survey:
         remarks: What reading it told.
         cameras: What `evaluate` would use.
         skews: Between the cameras.
-        calibration: Where it comes from; empty where there is none.
+        calibration: Where the poses come from; empty where it is not usable, None where no camera is known.
+        intrinsics: The cameras that have camera_info.
         sets: How many sets of which cameras the synchronizer makes.
         problems: Why `evaluate` will not work; empty if it will.
         notes: What will work less well than it might.
@@ -118,7 +119,8 @@ class Survey:
     remarks: tuple[str, ...]
     cameras: list[CameraFacts] = field(default_factory=list)
     skews: list[Skew] = field(default_factory=list)
-    calibration: str = ""
+    calibration: str | None = None
+    intrinsics: list[str] = field(default_factory=list)
     sets: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

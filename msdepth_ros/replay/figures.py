@@ -25,6 +25,7 @@ KEY_COLOURS = {
 """A combination of spectra has one colour wherever it is shown; a single one has that of its spectrum."""
 _GRID = "rgba(128,128,128,0.22)"
 _TOP_PX, _BOTTOM_PX, _GAP_PX = 34, 48, 58
+RIGHT_PX = 32  # room for Plotly's buttons, which would hide the end of a legend
 _LANE_WIDTH = 0.62
 _STRIPES = {"shape": "/", "size": 7, "solidity": 0.35, "fgcolor": "#6b4e00"}
 
@@ -161,7 +162,7 @@ def styled(figure: go.Figure, height_px: int, *, legend: bool = False) -> go.Fig
     figure.update_layout(
         template="none",
         height=height_px,
-        margin={"l": 56, "r": 14, "t": _TOP_PX, "b": _BOTTOM_PX},
+        margin={"l": 56, "r": RIGHT_PX, "t": _TOP_PX, "b": _BOTTOM_PX},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13},

@@ -64,12 +64,17 @@ def finish(
     if not any(summary.result(variant)["sets_with_depth"] for variant in summary.variants):
         reasons = "; ".join(summary.document["problems"]) or "none is known"
         raise MsdepthError(f"no set gave any depth; reasons: {reasons}")
-    comparison = None
+    comparison, refusal = None, None
     if against is not None:
-        comparison = compare(str(against.path), against.summary, summary, against.limits)
+        try:
+            comparison = compare(str(against.path), against.summary, summary, against.limits)
+        except MsdepthError as error:  # seen only now, for example since no truth is near enough in time
+            refusal = error
     keys = choose(read_frames(frames))
     pictures = evaluation.pictures(keys)
     write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
+    if refusal is not None:
+        raise MsdepthError(f"{refusal}; everything else is in {out}") from refusal
     return summary, comparison
 
 
@@ -127,7 +132,7 @@ def _row(name: str, result: Any) -> tuple[str, ...]:
 
 def comparison_table(comparison: Comparison) -> str:
     """What got better and what got worse, for the terminal."""
-    lines = [f"compared with {comparison.name}:"]
+    lines = [f"compared with {comparison.name}:", *([f"  {comparison.scope}"] if comparison.scope else [])]
     lines += [f"  not quite comparable: {difference}" for difference in comparison.differences]
     changed = [change for change in comparison.changes if change.verdict != "same"]
     width = max((len(change.metric) for change in changed), default=0)

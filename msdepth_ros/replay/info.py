@@ -98,13 +98,23 @@ def describe(found: Survey) -> Iterator[str]:
         rows = [(f"{s.first} and {s.second}", *(f"{ms:.1f} ms" for ms in s[2:])) for s in found.skews]
         yield from _table(("stamps between", "median", "95 %", "largest"), rows)
     yield ""
-    yield f"calibration: {found.calibration or 'not found'}"
+    yield f"calibration: {_calibration(found)}"
     if found.sets:
         yield "sets: " + ", ".join(f"{number} of {key}" for key, number in found.sets.items())
     yield from (f"note: {note}" for note in found.notes)
     yield from (f"msdepth evaluate will not work: {problem}" for problem in found.problems)
     if not found.problems:
         yield "msdepth evaluate will work"
+
+
+def _calibration(found: Survey) -> str:
+    """What is there of it."""
+    if found.calibration is None:
+        return "not looked for, since the cameras are not known"
+    infos = f"camera_info of {', '.join(found.intrinsics)}" if found.intrinsics else ""
+    if found.calibration:
+        return found.calibration + (f", intrinsics from {infos}" if infos else "")
+    return f"incomplete, see below; there is {infos}" if infos else "none that can be used, see below"
 
 
 def _topic(facts: TopicFacts) -> tuple[str, ...]:

@@ -93,7 +93,8 @@ class LocalEvaluation:
             except MsdepthError as error:
                 self.failed[name] = str(error)
         total = sum(len(plan) for bag in self._plans.values() for plan in bag.plans)
-        self._progress(0, total)
+        if total:
+            self._progress(0, total)
         for name, bag in list(self._plans.items()):
             before = self._done
             try:

@@ -11,10 +11,9 @@ import numpy as np
 
 from msdepth_ros.core.image_health import ImageFacts
 from msdepth_ros.replay.bag import Bag
-from msdepth_ros.replay.calibration import load_calibration
 from msdepth_ros.replay.camera_images import CameraImages, Look, Window, look_at_all
 from msdepth_ros.replay.options import EvaluateOptions
-from msdepth_ros.replay.planning import sources_of
+from msdepth_ros.replay.planning import prepare, sources_of
 
 IMAGES_PER_WINDOW = 2000
 """Some seconds of work."""
@@ -57,8 +56,7 @@ def look_at_window(path: Path, options: EvaluateOptions, window_ns: Window) -> b
         MsdepthError: The recording is damaged, or lacks something.
     """
     with Bag(path) as bag:
-        sources = sources_of(bag, options)
-        calibration = load_calibration(bag, sources, options.settings.reference, options.rig_file())
+        sources, calibration = prepare(bag, options)
         images = CameraImages(bag, calibration, options)
         return pack_looks(look_at_all(bag, sources, images, window_ns, threads=1))
 

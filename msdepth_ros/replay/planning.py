@@ -11,19 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health import Level, judge_matching, leave_out
 from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.synchronizer import FrameSet, SpectralSynchronizer
 from msdepth_ros.replay.bag import Bag
-from msdepth_ros.replay.calibration import RIG_BESIDE_BAG, load_calibration
+from msdepth_ros.replay.calibration import RIG_BESIDE_BAG, Calibration, load_calibration
 from msdepth_ros.replay.camera_images import CameraImages, Look, look_at_all
 from msdepth_ros.replay.options import EvaluateOptions
 from msdepth_ros.replay.plans import MessageRef, Plan, SetPlan, faults_of
 from msdepth_ros.replay.topics import Sources, find_sources
 from msdepth_ros.replay.tracks import NearestMessage, Tracks
 
+_NEVER_NS = np.iinfo(np.int64).max
 CONSISTENCY_EVERY = 10
 """Without ground truth, every so many sets the spectra are also asked one by one."""
 
@@ -67,10 +70,8 @@ def plan_bag(
         MsdepthError: The recording or what is asked of it is not usable, or not one set can be made.
     """
     with Bag(path) as bag:
-        sources = sources_of(bag, options)
+        sources, calibration = prepare(bag, options)
         tracks = Tracks(sources, options, bag.start_ns)
-        # Now, so that what is missing shows before anything is computed.
-        calibration = load_calibration(bag, sources, options.settings.reference, options.rig_file())
         images, window_ns = CameraImages(bag, calibration, options), options.window_ns(bag.start_ns)
         looks = look_at_all(bag, sources, images, window_ns, threads) if looks is None else looks
         for look in _told(looks, bag, tell):
@@ -113,6 +114,21 @@ def _image_notes(tracks: Tracks, options: EvaluateOptions, *, beside: bool) -> l
     notes += [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
     notes += [f"no images of {spectrum}" for spectrum in options.spectra if spectrum not in tracks.cameras]
     return notes + [track.rejections() for track in tracks.cameras.values() if track.rejections()]
+
+
+def prepare(bag: Bag, options: EvaluateOptions) -> tuple[Sources, Calibration]:
+    """Topics and calibration, so that what is missing shows before any image is looked at.
+
+    Raises:
+        MsdepthError: Something is missing, or there is no image in the time that is asked for.
+    """
+    sources = sources_of(bag, options)
+    bag.require({topic: (bag.topics[topic].msgtype,) for topic in sources.topics})
+    begin_ns, end_ns = options.window_ns(bag.start_ns)
+    times = np.concatenate([bag.times_ns(topics.image) for topics in sources.cameras.values()])
+    if not ((times >= (begin_ns or 0)) & (times < (end_ns or _NEVER_NS))).any():
+        raise MsdepthError(f"bag {bag.path}: its images form no set {_why_no_set(options, [])}")
+    return sources, load_calibration(bag, sources, options.settings.reference, options.rig_file())
 
 
 def sources_of(bag: Bag, options: EvaluateOptions) -> Sources:

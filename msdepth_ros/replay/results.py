@@ -121,8 +121,11 @@ class Summary:
         all: RESULT, by_bag: {bag: RESULT}, by_spectra: {key of the spectra that were in the set: RESULT}}}
     failed_bags: {bag: why}     notes: {text: count}    problems: {text: sets where an image or truth was not usable}
     timings: {wall_s, sets_per_s, model_share, model_ms: {p50, p90, p99}, compute_ms: {...}, latency_ms: {...},
-              latency_histogram: {edges_ms, counts}, providers, workers, reused_sets}
+              latency_histogram: {edges_ms, counts}, by_variant: {variant: {model_ms, compute_ms, latency_ms}},
+              providers, workers, reused_sets}
     ```
+
+    Latency and the times beside it are those of the first variant, since fewer cameras take less; speed is that of all.
 
     RESULT is `{sets, sets_with_depth, sets_with_truth, truth_pixels, duration_s, rate_hz, scores: {name: mean over
     images or null}, ece, confidence, view_confidence: {spectrum: mean}, consistency: {spectrum: mean},

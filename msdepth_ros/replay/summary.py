@@ -76,7 +76,7 @@ def summarise(records: Iterable[FrameRecord], about: About) -> Summary:
             "failed_bags": dict(sorted(about.failed_bags.items())),
             "notes": dict(sorted(Counter(about.notes).items())),
             "problems": dict(totals.problems),
-            "timings": _timings(totals.timings, totals.sets, about),
+            "timings": _timings({name: totals.timings[name] for name in order}, totals.sets, about),
         }
     )
 
@@ -113,7 +113,7 @@ class _Totals:
 
     def __init__(self) -> None:
         self.cells: dict[str, dict[str, dict[str, _Cell]]] = {}
-        self.timings = {name: array("d") for name in _TIMINGS}
+        self.timings: dict[str, dict[str, array[float]]] = {}
         self.bags: dict[str, None] = {}
         self.sets = 0
         self.problems: Counter[str] = Counter()
@@ -133,8 +133,9 @@ class _Totals:
         keys = {"all": "all", "by_bag": record.bag, "by_spectra": spectra_key(record.spectra)}
         for group, key in keys.items():
             variant[group].setdefault(key, _Cell()).add(record)
+        timings = self.timings.setdefault(record.variant, {name: array("d") for name in _TIMINGS})
         for name in _TIMINGS if record.timings else ():
-            self.timings[name].append(getattr(record.timings, name))
+            timings[name].append(getattr(record.timings, name))
 
 
 class _Cell:
@@ -240,17 +241,27 @@ def _results(groups: Mapping[str, Mapping[str, _Cell]]) -> dict[str, Any]:
     }
 
 
-def _timings(timings: Mapping[str, array[float]], sets: int, about: About) -> dict[str, Any]:
-    """What differs from run to run; sets without depth have no times, but count for the rate."""
-    latency = np.array(timings["latency_ms"])
+def _timings(timings: Mapping[str, Mapping[str, array[float]]], sets: int, about: About) -> dict[str, Any]:
+    """What differs from run to run; sets without depth have no times, but count for the rate.
+
+    Args:
+        timings: Of each variant, the one with most cameras first; latency and the rest are that one's.
+        sets: How many there are.
+        about: How they were made.
+    """
+    by_variant = {variant: {name: _percentiles(values) for name, values in found.items()}
+                  for variant, found in timings.items()}  # fmt: skip
+    first = next(iter(timings), "")
+    latency = np.array(timings[first]["latency_ms"]) if first else np.empty(0)
     edges = [*LATENCY_EDGES_MS, np.inf]
-    model_s = 1e-3 * float(np.sum(np.array(timings["model_ms"])))
+    model_s = 1e-3 * sum(float(np.sum(np.array(found["model_ms"]))) for found in timings.values())
     wall_s = about.wall_s
     return {
         "wall_s": wall_s,
         "sets_per_s": max(0, sets - about.reused_sets) / wall_s if wall_s else None,
         "model_share": model_s / (wall_s * about.workers) if wall_s and not about.reused_sets else None,
-        **{name: _percentiles(values) for name, values in timings.items()},
+        **by_variant.get(first, {name: _percentiles(array("d")) for name in _TIMINGS}),
+        "by_variant": by_variant,
         "latency_histogram": {
             "edges_ms": list(LATENCY_EDGES_MS),
             "counts": np.histogram(latency, edges)[0].tolist(),

@@ -16,7 +16,7 @@ from msdepth_ros.core.images import compressed_size, decode_image, spectrum_imag
 from msdepth_ros.core.model_info import read_model
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.synchronizer import SpectralSynchronizer
-from msdepth_ros.replay.bag import COMPRESSED_IMAGE, IMAGE, Bag
+from msdepth_ros.replay.bag import ACCEPT_LOSS, BROKEN_PROMISE, COMPRESSED_IMAGE, IMAGE, Bag
 from msdepth_ros.replay.calibration import Calibration, load_calibration
 from msdepth_ros.replay.facts import Survey, TopicFacts, camera_facts, skew_between
 from msdepth_ros.replay.ground_truth import TruthReader
@@ -39,18 +39,20 @@ def survey_bag(path: Path, options: EvaluateOptions) -> Survey:
     Raises:
         MsdepthError: It cannot be opened.
     """
-    with Bag(path) as bag:
+    with Bag(path, partial=True) as bag:
         topics = [_topic(bag, name) for name in bag.topics]
         found = Survey(path, bag.start_ns, bag.duration_ns, topics, bag.remarks)
         sources = _attempt(found.problems, lambda: sources_of(bag, options))
         if sources is None:
             return found
+        if bag.lost(sources.topics):
+            found.problems.append(f"bag {path} {BROKEN_PROMISE}, see the notes above; {ACCEPT_LOSS}")
         calibration = _attempt(
             found.problems,
             lambda: load_calibration(bag, sources, options.settings.reference, options.rig_file()),
         )
-        if calibration is not None:
-            found.calibration = calibration.origin
+        found.calibration = calibration.origin if calibration is not None else ""
+        found.intrinsics = [name for name, topics in sources.cameras.items() if topics.info]
         _check_content(bag, sources, calibration, options, found)
         tracks = _attempt(found.problems, lambda: _tracks(bag, sources))
         if tracks is not None:

@@ -42,6 +42,12 @@ class Sources:
     cameras: Mapping[str, CameraTopics]
     truth: CameraTopics | None
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Every topic that is read."""
+        parts = [*self.cameras.values(), *([self.truth] if self.truth else [])]
+        return tuple(topic for part in parts for topic in part if topic)
+
 
 def base_topic(topic: str) -> str:
     """The topic without the name of its image transport.

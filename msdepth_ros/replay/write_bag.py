@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,29 @@ def bag_sink(folder: Path, options: EvaluateOptions) -> Callable[[BagPlan, ExitS
     """
 
     def open_one(plan: BagPlan, stack: ExitStack) -> Callable[[Computed], None]:
-        return stack.enter_context(ResultBag(folder / plan.name.replace("/", "_"), plan, options)).take
+        return stack.enter_context(ResultBag(_place(folder, plan.name), plan, options)).take
 
     return open_one
+
+
+def require_room(folder: Path, names: Iterable[str]) -> None:
+    """Says before anything is computed that recordings would be overwritten.
+
+    Args:
+        folder: As for `bag_sink`.
+        names: Of the recordings that are evaluated.
+
+    Raises:
+        MsdepthError: There is something of such a name already.
+    """
+    for path in (_place(folder, name) for name in names):
+        if path.exists():
+            raise MsdepthError(f"--write-bag: {path} exists already; remove it, or name another --out")
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where the results of a recording go."""
+    return folder / name.replace("/", "_")
 
 
 class ResultBag:
@@ -74,8 +94,7 @@ class ResultBag:
 
     def __enter__(self) -> ResultBag:
         """Open both recordings."""
-        if self._path.exists():
-            raise MsdepthError(f"--write-bag: {self._path} exists already; remove it, or name another --out")
+        require_room(self._path.parent, [self._path.name])
         with ExitStack() as stack:
             bag = stack.enter_context(Bag(self._plan.path))
             self._writer = Writer(self._path, version=9, storage_plugin=StoragePlugin.MCAP)

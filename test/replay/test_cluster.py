@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import drives
 import pytest
 
 from msdepth_ros.core.errors import MsdepthError
@@ -127,7 +128,8 @@ def test_an_address_that_is_none(address: str) -> None:
 
 
 def test_a_machine_without_ray_is_told_what_to_install(tmp_path: Path) -> None:
-    arguments = ["evaluate", "drive", "--out", str(tmp_path), "--cluster", "local"]
+    drive = drives.write_drive(tmp_path / "drive", 1)
+    arguments = ["evaluate", str(drive), "--out", str(tmp_path / "out"), "--cluster", "local"]
     code = f"import sys; sys.modules['ray'] = None\nfrom msdepth_ros.cli import main\nsys.exit(main({arguments}))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2, result.stderr

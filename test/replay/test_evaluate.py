@@ -197,12 +197,45 @@ def test_comparison_decides_the_exit_code(workplace: Workplace, capsys: pytest.C
     assert "--compare" in capsys.readouterr().err
 
 
+def test_what_cannot_be_compared_is_refused_before_anything_is_computed(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert workplace.run("--drop", "nir", out="before") == 0
+    before = str(workplace.folder / "before" / "metrics.json")
+    capsys.readouterr()
+    for arguments, reason in [
+        (["--drop", "thermal"], "it has rgb+thermal, this evaluation rgb+nir; compare evaluations of the same cameras"),
+        (["--drop", "nir", "--fail-if", "consistency=0.1"], "--fail-if consistency"),
+        (["--drop", "nir", "--ground-truth", "none", "--fail-if", "abs_rel=2%"], "--fail-if abs_rel"),
+    ]:
+        assert workplace.run("--compare", before, *arguments) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert reason in line
+        assert not workplace.out.exists()
+    assert workplace.run("--compare", before, "--sweep", "--duration", "0.2") == 0
+    assert "compared is only rgb+thermal, which both have; " in capsys.readouterr().out
+
+
+def test_results_are_kept_where_a_comparison_turns_out_to_be_impossible(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert workplace.run(out="before") == 0
+    late = drives.Drive().add_cameras(3).add_truth(3, late_ns=90_000_000).write(workplace.folder / "late")
+    drives.rig().save(late / "rig.yaml")
+    comparing = ["--compare", str(workplace.folder / "before" / "metrics.json"), "--fail-if", "abs_rel=2%"]
+    assert workplace.run("--truth-tolerance", "0.001", *comparing, bag=late) == 2
+    assert "--fail-if abs_rel" in capsys.readouterr().err.splitlines()[-1]
+    assert (workplace.out / "report.html").stat().st_size > 10_000
+
+
 def test_one_bad_recording_does_not_lose_the_others(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
     bad = workplace.folder / "bad"
     bad.mkdir()
     (bad / "bad.mcap").write_bytes(b"nothing")
     assert workplace.run(str(bad)) == 1
-    assert "bad: " in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert errors.startswith("msdepth: error: bad: ")  # before the time that the others take
+    assert errors.count("msdepth: error:") == 1
     document = workplace.metrics()
     assert list(document["failed_bags"]) == ["bad"]
     assert document["bags"] == ["drive"]
@@ -224,15 +257,20 @@ def test_one_bad_recording_does_not_lose_the_others(workplace: Workplace, capsys
         (["--workers", "2"], "--cluster local"),
         (["--params", "nowhere.yaml"], "nowhere.yaml: cannot read"),
         (["--rig", "nowhere.yaml"], "nowhere.yaml: cannot read"),
+        (["--model", "nowhere.onnx"], "nowhere.onnx: cannot be read"),
+        (["--cluster", "local", "--write-bag"], "does not go with --cluster"),
     ],
 )
 def test_bad_input_ends_with_one_line_and_2(
     workplace: Workplace, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
     assert workplace.run(*arguments) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("msdepth: error: ")
-    assert reason in last
+    output = capsys.readouterr()
+    assert output.out == ""
+    (line,) = output.err.splitlines()  # no progress before it
+    assert line.startswith("msdepth: error: ")
+    assert reason in line
+    assert not workplace.out.exists()
 
 
 def test_an_image_that_cannot_be_used_is_left_out_and_named(workplace: Workplace) -> None:
@@ -307,7 +345,9 @@ def test_problems_are_counted_and_no_depth_at_all_is_an_error(
     assert "no set gave any depth; reasons: no image of the set is usable: nir black" in capsys.readouterr().err
 
 
-def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(workplace: Workplace) -> None:
+def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert workplace.run("--write-bag") == 0
     with Bag(workplace.out / "bags" / "drive") as bag, Bag(workplace.bag) as before:
         topics = bag.topics
@@ -326,7 +366,10 @@ def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(workplace: 
     expected = toy_depth_m(2, drives.SPECTRA)
     assert decode_image(depths[2]).pixels == pytest.approx(expected, abs=0.01)
     assert (camera_model_from_info("depth", info).width, depths[2].width) == (models.TOY_WIDTH, models.TOY_WIDTH)
+    capsys.readouterr()
     assert workplace.run("--write-bag") == 2  # nothing is overwritten
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "bags/drive exists already" in line
     # Its own inputs can be evaluated again, with the poses that it carries.
     assert workplace.run(bag=workplace.out / "bags" / "drive", out="again") == 0
     assert workplace.metrics("again")["results"] == workplace.metrics()["results"]

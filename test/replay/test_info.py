@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bags import PERIOD_NS, START_NS, write_bag
+from drives import Drive
 from mcap_files import IMAGES, image_message, mcap, write
 
 from msdepth_ros.cli import main
@@ -101,6 +102,40 @@ def test_repeated_and_unordered_stamps_and_a_cut_are_told(
     text = capsys.readouterr().out
     assert "1 repeated, 1 go back" in text
     assert "note: a.mcap was cut off" in text
+
+
+def test_a_recording_that_holds_less_than_promised_is_told_once_with_what_is_there(
+    tmp_path: Path, rig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Drive().add_cameras(300).write(tmp_path / "drive")
+    file = next(folder.glob("*.mcap"))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 3 // 5])
+    assert main(["info", str(folder), "--rig", rig]) == 1
+    text = capsys.readouterr().out
+    for once in ("was cut off", "the files hold other numbers", "does not hold what its", "ros2 bag reindex"):
+        assert text.count(once) == 1, once
+    assert text.count("msdepth evaluate will not work") == 1
+    assert f"calibration: {rig}, intrinsics from camera_info of rgb, nir, thermal" in text
+    assert "'uint8; png' 64x32" in text
+    assert "stamps between" in text and "sets: " in text
+    assert main(["evaluate", str(folder), "--rig", rig, "--out", str(tmp_path / "out")]) == 2
+
+
+def test_calibration_is_told_as_far_as_it_is_there(
+    tmp_path: Path, rig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line(*arguments: str) -> str:
+        main(["info", *arguments])
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("calibration: "))
+
+    whole = str(write_bag(tmp_path / "drive"))
+    assert line(whole) == "calibration: incomplete, see below; there is camera_info of rgb, nir, thermal"
+    assert line(whole, "--drop", "nir,thermal") == "calibration: one camera, intrinsics from camera_info of rgb"
+    (tmp_path / "alone").mkdir()  # not beside rig.yaml
+    alone = str(write(tmp_path / "alone" / "a.mcap", mcap([*IMAGES, image_message(START_NS)])))
+    assert line(alone) == "calibration: none that can be used, see below"
+    assert line(alone, "--rig", rig) == f"calibration: {rig}"
+    assert line(whole, "--topic", "rgb=/nowhere") == "calibration: not looked for, since the cameras are not known"
 
 
 def test_a_first_image_that_is_broken_is_named(tmp_path: Path, rig: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,6 +134,21 @@ def test_only_the_timings_depend_on_the_run(tmp_path: Path) -> None:
     assert sum(timings["latency_histogram"]["counts"]) == 4
 
 
+def test_latency_is_that_of_all_cameras_and_speed_that_of_all_sets() -> None:
+    fast = [record(n, variant="rgb", timings=Timings(1.0, 2.0, 3.0)) for n in range(6)]
+    slow = [record(n, timings=Timings(30.0, 35.0, 40.0)) for n in range(3)]
+    timings = summary_of(*fast, *slow).document["timings"]
+    assert set(timings["latency_ms"].values()) == {40.0}
+    assert [timings[name]["p99"] for name in ("model_ms", "compute_ms")] == [30.0, 35.0]
+    assert sum(timings["latency_histogram"]["counts"]) == 3
+    assert list(timings["by_variant"]) == [ALL, "rgb"]
+    assert set(timings["by_variant"]["rgb"]["latency_ms"].values()) == {3.0}
+    assert timings["sets_per_s"] == 9 / 2.0
+    assert timings["model_share"] == pytest.approx((3 * 0.030 + 6 * 0.001) / 2.0)
+    silent = summary_of(record(0, spectra=(), confidence=None, timings=None)).document["timings"]
+    assert set(silent["latency_ms"].values()) == {None}
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 99, "results": {}}'])
 def test_what_is_no_metrics_file_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)
@@ -192,6 +207,25 @@ def test_a_limit_on_what_is_not_there_is_an_error_and_not_a_pass() -> None:
     for text in ("abs_rel", "speed=1", "abs_rel=-1", "abs_rel=x%", "abs_rel=nan"):
         with pytest.raises(MsdepthError, match="for example abs_rel=2%"):
             parse_limit(text)
+
+
+def test_a_part_of_a_sweep_is_compared_with_the_same_part_and_that_is_said() -> None:
+    variants = (ALL, "rgb+nir", "rgb")
+    sweep = summary_of(*(record(0, variant=name) for name in variants))
+    about = dataclasses.replace(ABOUT, settings={"reference": "rgb", "spectra": ["rgb", "nir"]})
+    part = summary_of(record(0, variant="rgb+nir"), about=about)
+    found = compare("old", sweep, part)
+    assert found.scope == f"compared is only rgb+nir, which both have; {ALL}, rgb only there"
+    assert {change.verdict for change in found.changes} == {"same"}
+    assert found.differences == ()
+    assert compare("old", part, sweep).scope == f"compared is only rgb+nir, which both have; {ALL}, rgb only here"
+    assert compare("old", sweep, sweep).scope == ""
+
+
+def test_recordings_that_lack_cameras_are_told_where_they_make_a_difference() -> None:
+    before = summary_of(record(0), record(0, bag="b", variant="rgb"))
+    now = summary_of(record(0, variant="rgb"), record(0, bag="b", variant="rgb"))
+    assert "rgb: recordings b before, now a, b" in compare("old", before, now).differences
 
 
 def test_what_makes_a_comparison_doubtful_is_said() -> None:

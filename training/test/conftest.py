@@ -1,39 +1,33 @@
 """Small networks, trained by the command for a few steps on a few small scenes, for all tests that need one."""
 
-import dataclasses
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 from msdepth_training import cli
 from msdepth_training.augment import Batch
-from msdepth_training.config import AlignConfig, FuseConfig, Phase, TrainConfig
+from msdepth_training.config import load_config
 from msdepth_training.datasets.scenes import load_set, render_set
 from msdepth_training.export import Calibration, ContractModel
-from msdepth_training.networks import NetworkConfig
 from msdepth_training.stages.runs import load_run
 from msdepth_training.stages.sources import SceneSource, scene_set
 from msdepth_training.stages.train import Machine
+
+MINIATURE = Path(__file__).with_name("miniature.yaml")
 
 
 @pytest.fixture(scope="session")
 def small():
     """Sizes of a network that costs next to nothing."""
-    return NetworkConfig(
-        channels=(4, 8, 12, 16, 16), blocks=(1, 1, 1, 1), fused=(4, 8, 8, 8), decoder=(8, 8, 8, 8), descriptor=4
-    )
+    return load_config(MINIATURE).network
 
 
 @pytest.fixture(scope="session")
-def config(small):
-    phase = Phase(height=64, width=160, sequences=4, batch=2, steps=6)
-    return TrainConfig(
-        name="small", network=small, align=AlignConfig(phases=(phase,)), fuse=FuseConfig(phases=(phase,)),
-        warmup_steps=2, checkpoint_every=3, validation_sequences=4,
-    )  # fmt: skip
+def config():
+    return load_config(MINIATURE)
 
 
 @pytest.fixture(scope="session")
@@ -72,17 +66,9 @@ def command():
 
 
 @pytest.fixture(scope="session")
-def config_file(config, tmp_path_factory):
-    """The configuration as YAML."""
-    path = tmp_path_factory.mktemp("config") / "small.yaml"
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config)))))
-    return path
-
-
-@pytest.fixture(scope="session")
-def options(config_file, data):
+def options(data):
     """What every training command of the tests is told."""
-    return ("--config", config_file, "--root", data, "--workers", 1, "--threads", 1, "--accelerator", "cpu")
+    return ("--config", MINIATURE, "--root", data, "--workers", 1, "--threads", 1, "--accelerator", "cpu")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from msdepth_ros.replay.figures import (
     FUSED_COLOUR,
     GREY,
     KEY_COLOURS,
+    RIGHT_PX,
     SPECTRUM_COLOURS,
     Columns,
     Curve,
@@ -255,7 +256,7 @@ def ranking(values: Mapping[str, float | None], title: str) -> go.Figure:
         cliponaxis=False,
         hovertemplate="%{y}: %{x:.3f}<extra></extra>",
     )
-    styled(figure, 90 + 30 * len(known))
+    styled(figure, max(180, 90 + 30 * len(known)))  # lower, and Plotly puts its buttons into two columns
     figure.update_layout(hovermode="closest", bargap=0.3, margin={"t": 12})
     figure.update_xaxes(title_text=title, range=[0, 1.25 * max((value for value, _ in known), default=1.0)])
     figure.update_yaxes(type="category", showgrid=False)
@@ -269,7 +270,7 @@ def frame_strip(values: Sequence[float | None], title: str) -> go.Figure:
     curve = Curve(title, FUSED_COLOUR, x, values, "lines+markers", 1.4, 7, hover=f"{title} %{{y:.3f}}")
     figure.add_trace(scatter(curve))
     styled(figure, 130)
-    figure.update_layout(margin={"t": 12, "b": 12, "l": 48, "r": 14}, hovermode="closest", clickmode="event")
+    figure.update_layout(margin={"t": 12, "b": 12, "l": 48, "r": RIGHT_PX}, hovermode="closest", clickmode="event")
     figure.update_xaxes(showticklabels=False, range=[-0.5, len(values) - 0.5], fixedrange=True)
     figure.update_yaxes(title_text=title, rangemode="tozero", fixedrange=True, nticks=4)
     return figure

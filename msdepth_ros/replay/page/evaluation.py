@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msdepth_ros.replay.compare import Comparison
-from msdepth_ros.replay.page import curves, texts
+from msdepth_ros.replay.page import curves, texts, times
 from msdepth_ros.replay.page.gallery import Gallery, frame_data, moment_view
 from msdepth_ros.replay.page.render import Plot, Table, embedded, plot, render
 from msdepth_ros.replay.page.series import Latencies, Series, collect
@@ -68,7 +68,7 @@ def render_page(
     """The page as text; see `write_page`."""
     document = summary.document
     variant = summary.variants[0]
-    latencies = Latencies()
+    latencies = Latencies(variant)
     series = collect(latencies.watch(records), _points_each(document))
     starts_ns = {bag: one.buckets[0].start_ns for (bag, name), one in series.items() if name == variant}
     gallery = Gallery(snapshots, PICTURES_BYTES)
@@ -122,7 +122,7 @@ def _overview(document: Mapping[str, Any], variant: str) -> dict[str, Any]:
     return {
         "facts": facts,
         "failed": document["failed_bags"],
-        "cards": texts.cards(result, timings),
+        "cards": [*texts.cards(result), *times.time_cards(timings, variant if len(document["variants"]) > 1 else "")],
         "findings": texts.findings(document, variant),
         "by_spectra": by_spectra,
         "by_bag": by_bag if len(results["by_bag"]) > 1 else None,
@@ -130,7 +130,9 @@ def _overview(document: Mapping[str, Any], variant: str) -> dict[str, Any]:
         "metrics": texts.metrics_table(result),
         "range_table": texts.range_table(result),
         "reliability_table": texts.reliability_table(result),
-        "timings": texts.timings_table(timings),
+        "timings": times.times_table(timings),
+        "timings_by_variant": times.times_by_variant(timings),
+        "variant": variant,
         "providers": ", ".join(timings.get("providers", ())),
         "ece": texts.shown("ece", result["ece"]),
         "ause": texts.shown("ause", texts.value_of(result, "ause")),

@@ -3,7 +3,10 @@
   var root = document.documentElement;
   var prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
   var narrowPx = 620;
-  var config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
+  var phonePx = 420;
+  // Newer Plotly has a button that uploads a chart; nothing here may leave the reader's machine.
+  var config = { displaylogo: false, responsive: true, showSendToCloud: false, plotlyServerURL: "",
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] };
 
   function all(selector, within) { return Array.prototype.slice.call((within || document).querySelectorAll(selector)); }
   function colour(name) { return getComputedStyle(root).getPropertyValue(name).trim(); }
@@ -37,7 +40,7 @@
       if (title && entries.length) { title.yshift = 4 + 19 * lines; }
     });
     layout.margin.l = 44;
-    layout.margin.r = 6;
+    if (width < phonePx) { layout.margin.r = 6; }
     layout.margin.t += 24;
   }
   function draw(element) {
@@ -47,8 +50,10 @@
     var place = document.createElement("div");
     element.appendChild(place);
     if (element.clientWidth < narrowPx) { narrowed(figure, element.clientWidth); }
+    // The buttons stand in the right margin, beside the legends; on a phone there is no room for them.
     figure.layout.modebar = { orientation: "v" };
-    window.Plotly.newPlot(place, figure.data, figure.layout, config).then(function () {
+    var options = Object.assign({ displayModeBar: element.clientWidth < phonePx ? false : "hover" }, config);
+    window.Plotly.newPlot(place, figure.data, figure.layout, options).then(function () {
       window.Plotly.relayout(place, themeOf());
       element.dispatchEvent(new CustomEvent("drawn", { detail: place }));
     });

@@ -156,16 +156,21 @@ class Series:
 
 
 class Latencies:
-    """The latency of every set: eight bytes each."""
+    """The latency of every set of one variant: eight bytes each.
 
-    def __init__(self) -> None:
+    Args:
+        variant: The others are passed on alone.
+    """
+
+    def __init__(self, variant: str) -> None:
         """Starts empty."""
+        self._variant = variant
         self.values_ms = array("d")
 
     def watch(self, records: Iterable[FrameRecord]) -> Iterator[FrameRecord]:
         """Gives records on as they come."""
         for record in records:
-            if record.timings:
+            if record.timings and record.variant == self._variant:
                 self.values_ms.append(record.timings.latency_ms)
             yield record
 

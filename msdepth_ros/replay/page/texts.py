@@ -70,21 +70,13 @@ def higher_is_better(name: str) -> bool:
     return name.removesuffix("_median_scaled") in HIGHER_IS_BETTER
 
 
-def cards(result: Result, timings: Mapping[str, Any]) -> list[Card]:
+def cards(result: Result) -> list[Card]:
     """The headline numbers."""
     found = _accuracy_cards(result) if result["sets_with_truth"] else _cards_without_truth(result)
     sets, answered = result["sets"], result["sets_with_depth"]
     share = answered / sets if sets else 0.0
     state = "good" if share >= 0.99 else "bad"
     found.append(Card("Sets with depth", f"{100 * share:.1f}", "%", f"{answered} of {sets}", state))
-    latency, model = timings.get("latency_ms", {}), timings.get("model_ms", {})
-    note = f"p99 {number(latency.get('p99'), '.0f')} ms"
-    found.append(Card("Latency, median", number(latency.get("p50"), ".0f"), "ms", note))
-    note = f"p99 {number(model.get('p99'), '.0f')} ms"
-    found.append(Card("Model, median", number(model.get("p50"), ".0f"), "ms", note))
-    busy = timings.get("model_share")
-    note = "evaluation speed" if busy is None else f"{100 * busy:.0f} % of it in the model"
-    found.append(Card("Replay", number(timings.get("sets_per_s"), ".1f"), "sets/s", note))
     return found
 
 
@@ -258,17 +250,6 @@ def spectra_table(result: Result) -> Table:
         texts = [number(confidence, ".2f"), *([shown("consistency", agreement.get(name))] if agreement else [])]
         rows.append(cells(name, *texts))
     return Table("By spectrum", columns, rows)
-
-
-def timings_table(timings: Mapping[str, Any]) -> Table:
-    """Where the time goes."""
-    names = {"latency_ms": "Latency", "compute_ms": "Preprocessing and network", "model_ms": "Network alone"}
-    rows = [
-        cells(text, *(number(timings[name].get(p), ".1f") for p in ("p50", "p90", "p99")))
-        for name, text in names.items()
-        if name in timings
-    ]
-    return Table("Times in milliseconds", ("", "p50, ms", "p90, ms", "p99, ms"), rows)
 
 
 def settings(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ class Versus(NamedTuple):
     """What the section shows; the plots are None where one of the two has no ground truth."""
 
     name: str
+    scope: str
     cards: list[Card]
     table: Table
     same: Table
@@ -56,6 +57,7 @@ def versus(comparison: Comparison, summary: Summary) -> Versus:
     drawn = before["sets_with_truth"] and after["sets_with_truth"]
     return Versus(
         comparison.name,
+        comparison.scope,
         cards,
         _table("What changed", changed),
         _table("What is the same", same),
@@ -80,7 +82,8 @@ def verdict(comparison: Comparison) -> Verdict:
         return Verdict(f"Worse than allowed, compared with {comparison.name}: {', '.join(names)}.", "bad")
     worse = sum(change.verdict == "worse" for change in comparison.changes)
     better = sum(change.verdict == "better" for change in comparison.changes)
-    text = f"Compared with {comparison.name}: {better} metrics better, {worse} worse, no limit exceeded."
+    scope = f" ({comparison.scope})" if comparison.scope else ""
+    text = f"Compared with {comparison.name}{scope}: {better} metrics better, {worse} worse, no limit exceeded."
     return Verdict(text, "" if worse else "good")
 
 

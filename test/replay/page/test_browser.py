@@ -20,6 +20,15 @@ DRAWN = (
     "name => [...document.querySelectorAll('#' + name + ' .plot:not([hidden])')]"
     ".every(plot => plot.querySelector('.main-svg'))"
 )
+COVERED = """name => {
+  const box = one => one.getBoundingClientRect();
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+  return [...document.querySelectorAll('#' + name + ' .plot:not([hidden])')].flatMap(plot => {
+    const buttons = [...plot.querySelectorAll('.modebar-btn')].map(box);
+    return [...plot.querySelectorAll('.legend .traces, .nsewdrag')].map(box)
+      .filter(one => buttons.some(button => meet(button, one))).map(() => plot.id);
+  });
+}"""
 LIGHT, DARK = "rgb(245, 247, 249)", "rgb(13, 17, 23)"
 
 
@@ -100,6 +109,16 @@ def test_every_tab_opens_by_mouse_and_draws_its_plots(page: Any) -> None:
         page.wait_for_function(DRAWN, arg=name)
         assert plots.count() == {"time": 1, "range": 1, "confidence": 1, "latency": 1, "frames": 1, "subsets": 3,
                                  "comparison": 2}.get(name, 0)  # fmt: skip
+
+
+def test_plotly_s_buttons_hide_neither_legend_nor_curve_and_send_nothing_away(page: Any) -> None:
+    for name in ("time", "range", "confidence", "latency", "frames", "subsets", "comparison"):
+        go(page, name)
+        page.wait_for_function(DRAWN, arg=name)
+        assert page.evaluate(COVERED, name) == [], name
+    titles = page.eval_on_selector_all(".modebar-btn", "all => [...new Set(all.map(one => one.dataset.title))]")
+    assert {"Zoom in", "Download plot as a PNG"} <= set(titles)
+    assert not [title for title in titles if "hare" in title or "loud" in title]
 
 
 def test_tabs_work_by_keyboard_and_the_focus_is_visible(page: Any) -> None:
@@ -212,6 +231,7 @@ def test_it_can_be_read_on_a_phone(browser: Any, report: Path) -> None:
                 "all => all.filter(one => one.getBoundingClientRect().right > 401).length",
             )
             assert wide == 0, name
+            assert tab.page.evaluate(COVERED, name) == [], name
 
 
 def test_every_control_and_every_picture_has_a_name(page: Any) -> None:

@@ -166,6 +166,19 @@ def test_every_subset_of_a_sweep_is_in_the_table() -> None:
     assert names_of(page, "subsets-time-0") == {"rgb+nir+thermal", "rgb+thermal", "rgb"}
 
 
+def test_times_are_those_of_all_cameras_with_the_subsets_beside_them() -> None:
+    records = [*drive(10, latency_ms=50.0), *drive(30, variant=("rgb",), latency_ms=20.0)]
+    page = render_page(summary(records), records, [])
+    assert re.search(r'Latency, median</div>\s*<div class="value">50 .*?p99 50 ms, rgb\+nir\+thermal<', page, re.DOTALL)
+    bars = figure(page, "latency")["data"][0]["customdata"]  # type: ignore[index]
+    assert bars == ["50 to 52 ms"]
+    assert "; CPUExecutionProvider; of rgb+nir+thermal.</p>" in page
+    table = page[page.index('aria-label="Times by subset of the cameras"') :]
+    assert re.search(r">rgb\+nir\+thermal<.*?>50\.0<.*?>rgb<.*?>20\.0<", table, re.DOTALL)
+    alone = render_page(summary(drive(10)), drive(10), [])
+    assert "by subset of the cameras" not in alone and "p99 50 ms, " not in alone
+
+
 def test_a_comparison_says_what_got_worse_and_what_failed() -> None:
     before, after = drive(), drive(abs_rel=0.5)
     comparison = compare("old/metrics.json", summary(before), summary(after), [parse_limit("abs_rel=5%")])
@@ -176,6 +189,15 @@ def test_a_comparison_says_what_got_worse_and_what_failed() -> None:
     assert names_of(page, "versus-range") == {"before", "after"}
     better = render_page(summary(before), before, [], compare("new", summary(after), summary(before)))
     assert "▲ better" in better and "beyond the limit" not in better
+
+
+def test_a_comparison_with_a_part_of_a_sweep_says_so() -> None:
+    part = drive(variant=PAIR)
+    sweep = summary([*drive(), *part])
+    page = render_page(summary(part), part, [], compare("old/metrics.json", sweep, summary(part)))
+    assert page.count("ompared is only rgb+thermal, which both have; rgb+nir+thermal only there") == 2
+    same = render_page(sweep, [*drive(), *part], [], compare("old/metrics.json", sweep, sweep))
+    assert "which both have" not in same
 
 
 def test_problems_are_told_with_their_counts() -> None:

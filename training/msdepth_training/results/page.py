@@ -83,6 +83,12 @@ def runs_table(runs: Sequence[Run]) -> str:
     return _table(["run", "seed", "steps", "image", "scenes", "minutes", "device", "commit"], rows)
 
 
+def _about_times(table: Sequence[Entry]) -> str:
+    """How times were measured; empty where none were."""
+    timed = any(entry.get("ms") is not None for entry in table)
+    return " Time is eager PyTorch on two cores at 256 x 640." if timed else ""
+
+
 def make_page(
     runs: Sequence[Run], table: Sequence[Entry], bars: Sequence[Bar], missing: Sequence[Row], *,
     conditions: Sequence[str], deployed: Mapping[str, Any], command: str, tested: str,
@@ -104,7 +110,7 @@ def make_page(
         "unscaled; `median_scaled` is as in published tables. Means over images, then over seeds; ± is the standard "
         "deviation over seeds. `before`, `after`, `after_paper` and `specialist` rows are scored in the spectrum's own "
         "frame, `_in_nir` and `_in_thermal` in those frames, all others in the RGB frame. A fault befalls one camera "
-        "of each frame. Time is eager PyTorch on two cores at 256 x 640."
+        f"of each frame.{_about_times(table)}"
     )
     parts = [
         "## Training results",

@@ -2,7 +2,7 @@ import pytest
 
 from msdepth_training.errors import TrainingError
 from msdepth_training.results.bars import Bar
-from msdepth_training.results.page import BEGIN, END, bars_table, by_condition, number, write_section
+from msdepth_training.results.page import BEGIN, END, bars_table, by_condition, make_page, number, write_section
 
 
 def test_the_rest_of_a_page_is_left_alone(tmp_path):
@@ -39,6 +39,14 @@ def test_bars_say_met_missed_or_not_measured():
         "| b (night) | 0.600 | at most 0.5 | **missed** |",
         "| c | – | at least 2 | not measured |",
     ]
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_how_times_were_measured_is_told_where_there_are_times(timed):
+    entry = {"row": "a", "condition": "all", "seed_count": 1, "abs_rel": 0.2}
+    table = [{**entry, "parameters": 1000, "gflops": 1.0, "ms": 20.0} if timed else entry]
+    page = make_page([], table, [], [], conditions=(), deployed={}, command="made", tested="4 frames.")
+    assert ("Time is eager PyTorch" in " ".join(page.split())) is timed
 
 
 def test_spreads_and_gaps_are_shown():

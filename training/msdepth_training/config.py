@@ -79,12 +79,17 @@ class FuseConfig:
     """msdepth trains everything, from the aligned encoder if there is one; paper freezes the aligned network."""
     alignment_weight: float = 0.1
     """Of the contrastive term in the loss of recipe msdepth."""
+    references: int = 1
+    """In how many cameras' frames a step of recipe msdepth asks for a set's depth, with other views missing each time;
+    a step of recipe paper asks in all three."""
     phases: tuple[Phase, ...] = (Phase(),)
     """One after the other."""
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise TrainingError(f"recipe: {self.recipe!r} must be one of {', '.join(RECIPES)}")
+        if not 1 <= self.references <= len(SPECTRA):
+            raise TrainingError(f"references: {self.references} must be 1 to {len(SPECTRA)}")
 
 
 @dataclass(frozen=True)

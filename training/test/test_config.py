@@ -58,6 +58,7 @@ def test_values_and_defaults(tmp_path):
         ("fuse: {phases: 3}", "phases: expected a list"),
         ("fuse: {phases: [{steps: 2.5}]}", r"phases\[0\]\.steps: expected int"),
         ("fuse: {phases: [{steps: 0}]}", "at least 1"),
+        ("fuse: {references: 4}", "references: 4 must be 1 to 3"),
         ("align: {spectra: []}", "spectra"),
         ("align: {spectra: [rgb, rgb], alignment: none}", "each once"),
         ("align: {spectra: [rgb]}", "a specialist has alignment none"),

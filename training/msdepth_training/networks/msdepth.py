@@ -118,10 +118,25 @@ class MsDepth(nn.Module):
         Returns:
             See `NetworkOutput`.
         """
-        view = self.encoder(images.flatten(0, 1), intrinsics.flatten(0, 1))
+        view = self.encode(images, intrinsics)
+        return self.fuse(view, intrinsics, view_from_reference, reference_intrinsics, present)
+
+    def encode(self, images: Tensor, intrinsics: Tensor) -> ViewFeatures:
+        """What each view says by itself; arguments as `forward`."""
+        return self.encoder(images.flatten(0, 1), intrinsics.flatten(0, 1))
+
+    def fuse(
+        self,
+        view: ViewFeatures,
+        intrinsics: Tensor,
+        view_from_reference: Tensor,
+        reference_intrinsics: Tensor,
+        present: Tensor | None = None,
+    ) -> NetworkOutput:
+        """Fuse what was encoded, once for each frame that depth is wanted in; other arguments as `forward`."""
         present = torch.ones_like(intrinsics[:, :, 0, 0]) if present is None else present
-        reference = CameraRays(reference_intrinsics, *images.shape[-2:])
-        cameras = Cameras(intrinsics, view_from_reference, reference, present)
+        height, width = (4 * cells for cells in view.pyramid[4].shape[-2:])
+        cameras = Cameras(intrinsics, view_from_reference, CameraRays(reference_intrinsics, height, width), present)
         fine, evidence = self._coarse_to_fine(view, cameras)
         full = upsample(upsample_convex(fine.log_depth[4], self.upsampling(fine.state)))
         full_scale = F.interpolate(fine.log_scale, scale_factor=4.0, mode="bilinear", align_corners=False)

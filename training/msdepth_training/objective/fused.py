@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -41,13 +42,18 @@ def aligned(features: dict[int, Tensor], batch: Batch, generator: torch.Generato
 
 
 def objective(
-    out: NetworkOutput, batch: Batch, *, max_m: float, alignment_weight: float, generator: torch.Generator
+    outs: Sequence[NetworkOutput],
+    batches: Sequence[Batch],
+    *,
+    max_m: float,
+    alignment_weight: float,
+    generator: torch.Generator,
 ) -> dict[str, Tensor]:
     """All terms and their sum under `total`.
 
     Args:
-        out: of the network.
-        batch: what it was given, with depth in every camera's frame.
+        outs: of the network, in the frames of one or several cameras, from the same encoded views.
+        batches: what it was given for each of them: the same sets, with depth in every camera's frame.
         max_m: depth beyond it, and the sky, counts as this, metres.
         alignment_weight: of the alignment term in the sum.
         generator: on the CPU, draws the pair of spectra and the points of the alignment term.
@@ -55,12 +61,17 @@ def objective(
     Returns:
         Scalars `fused`, `views`, `alignment` and `total`.
     """
+    first, batch = outs[0], batches[0]
     rows = torch.arange(batch.reference.shape[0], device=batch.reference.device)
     with full_precision(batch.depth_m):
+        fused = [
+            depth_and_scale_loss(out, batch.depth_m[rows, wanted.reference], max_m)
+            for out, wanted in zip(outs, batches, strict=True)
+        ]
         terms = {
-            "fused": depth_and_scale_loss(out, batch.depth_m[rows, batch.reference], max_m),
-            "views": evidence_loss(out.view, batch.depth_m.flatten(0, 1), max_m),
-            "alignment": aligned(out.descriptors, batch, generator),
+            "fused": torch.stack(fused).mean(),
+            "views": evidence_loss(first.view, batch.depth_m.flatten(0, 1), max_m),
+            "alignment": aligned(first.descriptors, batch, generator),
         }
     terms["total"] = terms["fused"] + 0.6 * terms["views"] + alignment_weight * terms["alignment"]
     return terms

@@ -18,6 +18,7 @@ from msdepth_training.config import ALIGNMENTS, RECIPES, PlanConfig, TrainConfig
 from msdepth_training.stages.runs import Progress, load_run, phases_of, read_progress, run_name
 from msdepth_training.stages.sources import Source
 from msdepth_training.stages.train import Machine, train_stage
+from msdepth_training.workers import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def run_plan(
     for phase in dict.fromkeys(phase for job in jobs for phase in phases_of(job.config, job.stage)):
         source.prepare(phase)
     running: dict[Future[Progress], Job] = {}
-    with ProcessPoolExecutor(plan.parallel, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(plan.parallel, get_context("spawn"), initializer=end_with_parent) as pool:
         while True:
             waiting = ready(jobs, runs, [job.folder(runs) for job in running.values()])
             while waiting and len(running) < plan.parallel and time.time() < stop_at:

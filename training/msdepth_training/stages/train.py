@@ -12,6 +12,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
+from torch import nn
 
 from msdepth_training.config import TrainConfig, from_mapping
 from msdepth_training.errors import TrainingError
@@ -75,6 +76,13 @@ class Machine:
         )
 
 
+def carry_over(decoder: nn.Module, network: nn.Module) -> None:
+    """Start a fusion with the decoder of one view, as far as shapes agree: all but what takes in a level's inputs."""
+    mine = network.state_dict()
+    fitting = {n: v for n, v in decoder.state_dict().items() if n in mine and mine[n].shape == v.shape}
+    network.load_state_dict(fitting, strict=False)
+
+
 def make_module(
     config: TrainConfig, stage: str, begin_with: Run | None = None, *, resumed: bool = False
 ) -> StageModule:
@@ -83,7 +91,7 @@ def make_module(
     Args:
         config: of the run.
         stage: align or fuse.
-        begin_with: an aligned run: recipe paper is attached to it, msdepth starts with its encoder.
+        begin_with: an aligned run: recipe paper is attached to it, msdepth starts with its encoder and decoder.
         resumed: a checkpoint will replace all weights.
 
     Raises:
@@ -96,6 +104,8 @@ def make_module(
         mine = network.base if isinstance(network, PaperFusion) else network.encoder
         theirs = begin_with.network if isinstance(network, PaperFusion) else begin_with.network.encoder
         mine.load_state_dict(theirs.state_dict())
+        if not isinstance(network, PaperFusion):
+            carry_over(begin_with.network.decoder, network)
     elif isinstance(network, PaperFusion) and not resumed:
         raise TrainingError("recipe paper fuses an aligned network; name its run folder with --from")
     elif config.backbone_weights and not resumed:

@@ -130,12 +130,17 @@ def test_the_frozen_base_is_what_the_aligned_run_left(runs):
     assert any(not torch.equal(fresh.network.state_dict()[name], fused[name]) for name in trained)
 
 
-def test_our_fusion_begins_with_the_aligned_encoder_and_trains_it(runs, config):
+def test_our_fusion_begins_with_the_aligned_encoder_and_decoder_and_trains_them(runs, config):
     aligned = load_run(runs / "0" / "align_msdepth")
-    begun = make_module(config, "fuse", aligned).network.encoder.state_dict()
+    network = make_module(config, "fuse", aligned).network
+    begun = network.encoder.state_dict()
     ended = weights(runs / "0" / "fuse_msdepth")
     assert largest_difference(begun, aligned.network.encoder.state_dict()) == 0.0
     assert any(not torch.equal(ended[f"encoder.{name}"], value) for name, value in begun.items())
+    theirs, mine = aligned.network.decoder.state_dict(), network.state_dict()
+    new = {name for name, value in theirs.items() if mine[name].shape != value.shape}
+    assert new == {f"levels.{stride}.mix.0.weight" for stride in (32, 16, 8, 4)}
+    assert all(torch.equal(mine[name], value) for name, value in theirs.items() if name not in new)
 
 
 def test_recipe_paper_needs_an_aligned_run_of_the_same_sizes(runs, config):

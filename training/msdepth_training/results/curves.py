@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.results.measure import MeasuredRun
+from msdepth_training.results.measure import Measured, MeasuredRun
 from msdepth_training.results.score import ALL
 from msdepth_training.results.table import Entry, Lookup
 
 HEADLINES = ("before_rgb", "after_rgb", "after_nir", "after_thermal", "fused_paper", "fused_msdepth")
 """Rows of the picture."""
+RARE = 0.002
+"""Confidence that less than this share of the pixels states is not drawn: it would be noise."""
+
+
+def _colour(row: str) -> str:
+    """The same for a row in every part."""
+    return f"C{HEADLINES.index(row)}"
 
 
 def _training(axes: Any, runs: Sequence[MeasuredRun]) -> None:
@@ -36,21 +43,29 @@ def _conditions(axes: Any, table: Sequence[Entry], conditions: Sequence[str]) ->
         heights = [lookup.value(row, c) or 0.0 for c in every]
         deviations = [lookup.value(row, c, "abs_rel_std") or 0.0 for c in every]
         places = [i + 0.8 * position / len(rows) - 0.4 for i in range(len(every))]
-        axes.bar(places, heights, 0.8 / len(rows), yerr=deviations, align="edge", label=row)
+        axes.bar(places, heights, 0.8 / len(rows), yerr=deviations, align="edge", color=_colour(row), label=row)
     axes.set(title="AbsRel, unscaled", xticks=range(len(every)), xticklabels=every)
     axes.legend(fontsize="small")
 
 
+def often(reliability: Sequence[tuple[float, float, int]]) -> list[tuple[float, float]]:
+    """Stated confidence and how often it was right, where enough pixels stated it."""
+    total = sum(pixels for _, _, pixels in reliability)
+    return [(stated, right) for stated, right, pixels in reliability if pixels >= RARE * total]
+
+
 def _reliability(axes: Any, runs: Sequence[MeasuredRun]) -> None:
     axes.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
-    drawn: set[str] = set()
+    first: dict[str, Measured] = {}
     for run in runs:
-        for name, measured in run.rows.items():
-            if name not in drawn and (name in HEADLINES or "_fault_" in name):
-                drawn.add(name)
-                stated, right, _ = zip(*measured.reliability, strict=True) if measured.reliability else ((), (), ())
-                axes.plot(stated, right, linewidth=1, linestyle=":" if "_fault_" in name else "-", label=name)
-    axes.set(title="confidence", xlabel="stated", ylabel="came true", xlim=(0, 1), ylim=(0, 1))
+        first |= {name: row for name, row in run.rows.items() if name not in first}
+    faults = [name for name in first if "_fault_" in name]
+    for name in faults:
+        label = "fused_msdepth, each fault" if name == faults[0] else None
+        axes.plot(*zip(*often(first[name].reliability), strict=True), "k:", linewidth=0.8, label=label)
+    for name in (name for name in HEADLINES if name in first):
+        axes.plot(*zip(*often(first[name].reliability), strict=True), color=_colour(name), linewidth=1.2, label=name)
+    axes.set(title="confidence, first seed", xlabel="stated", ylabel="came true", xlim=(0, 1), ylim=(0, 1))
     axes.legend(fontsize="x-small")
 
 

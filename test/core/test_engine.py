@@ -47,9 +47,10 @@ def make_images(sizes: dict[str, tuple[int, int]], seed: int = 3) -> dict[str, N
     return images
 
 
-@pytest.fixture(scope="module")
-def engine() -> DepthEngine:
-    return DepthEngine(default_model_path(), threads=1)
+@pytest.fixture(scope="module", params=sorted(default_model_path().parent.glob("*.onnx")), ids=lambda path: path.stem)
+def engine(request: pytest.FixtureRequest) -> DepthEngine:
+    """Each model that ships."""
+    return DepthEngine(request.param, threads=1)
 
 
 @pytest.fixture(scope="module")

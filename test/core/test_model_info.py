@@ -16,10 +16,20 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.model_info import default_model_path, read_model
 from msdepth_ros.core.onnx_header import read_onnx_header
 
+SHIPPED = sorted(default_model_path().parent.glob("*.onnx"))
+LIMIT_BYTES = 30_000_000
+"""Of all model files together."""
 
-def test_model_that_ships_keeps_the_contract() -> None:
-    data, info = read_model(default_model_path())
-    assert (info.width, info.height) == (640, 256)
+
+def test_models_that_ship_are_small() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED) < LIMIT_BYTES
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_model_that_ships_keeps_the_contract(path: Path) -> None:
+    data, info = read_model(path)
+    assert info.name == path.stem and info.version == info.card["version"]
+    assert info.width % 32 == info.height % 32 == 0
     assert info.spectra == ("rgb", "nir", "thermal")
     assert 0 < info.min_m < info.max_m
     assert 16 <= info.opset <= 19

@@ -23,15 +23,16 @@ def test_the_shipped_configurations_end_at_the_size_of_the_contract(name):
     assert (config.fuse.phases[-1].height, config.fuse.phases[-1].width) == (256, 640)
 
 
-@pytest.mark.parametrize("name", ["tiny"])
+@pytest.mark.parametrize("name", ["tiny", "small_cpu"])
 def test_the_recipe_of_a_model_that_ships_is_that_of_its_card(name):
     config = load_config(CONFIGS / f"{name}.yaml")
     card = json.loads((MODELS / f"{config.name}.json").read_text())
     assert json.loads(json.dumps(dataclasses.asdict(config))) == card["training"]["config"]
 
 
-def test_small_is_the_network_of_its_name():
-    assert load_config(CONFIGS / "small.yaml").network == SMALL
+@pytest.mark.parametrize("name", ["small", "small_cpu"])
+def test_small_is_the_network_of_its_name(name):
+    assert load_config(CONFIGS / f"{name}.yaml").network == SMALL
 
 
 def test_values_and_defaults(tmp_path):

@@ -131,7 +131,10 @@ def test_a_constant_vector_is_no_solution(dense):
 
 
 def test_augmented_views_still_fit_together(walls):
-    """Whatever augmentation draws, a pixel that depth and calibration find again in another view looks alike there."""
+    """Whatever augmentation draws, a pixel that depth and calibration find again in another view looks alike there.
+
+    But for the rare view that a drawn exposure leaves without any contrast.
+    """
     agreement, moved = [], []
     for seed in range(8):
         batch = walls(2)
@@ -146,7 +149,9 @@ def test_augmented_views_still_fit_together(walls):
             for one, other, seen in zip(here, there, points.seen, strict=True):
                 agreement.append(torch.corrcoef(torch.stack((one[seen], other[seen])))[0, 1])
     assert 0 < sum(moved) < len(moved), "the test shows nothing"
-    assert torch.stack(agreement).mean() > 0.8
+    seen = torch.stack([value for value in agreement if not value.isnan()])
+    assert len(seen) > 0.9 * len(agreement)
+    assert seen.mean() > 0.8
 
 
 @pytest.mark.parametrize("stride", [1, 4, 8, 32])

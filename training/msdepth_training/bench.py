@@ -9,13 +9,13 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import onnx
 import torch
 
+from msdepth_ros.core.model_info import read_model
 from msdepth_training.datasets.scenes import TEST_SEED, SceneSet, load_set, render_set
 from msdepth_training.evaluate import OnnxPredictor, RowPrior, Score, score_row_prior, score_rows
 from msdepth_training.export import ContractModel, example_inputs
@@ -61,9 +61,8 @@ def measure_speed(path: Path, height: int, width: int, *, threads: int) -> dict[
     return {"model_ms": model_ms, "eager_ms": {"n3": eager_ms}, "eager_over_ort": eager_ms / model_ms["n3"]}
 
 
-def trained_on(path: Path) -> str:
+def trained_on(card: Mapping[str, Any]) -> str:
     """Style of the scenes that a model was trained on, as its card says; `street` where it says nothing."""
-    card = json.loads(path.with_suffix(".json").read_text())
     return str(card["training"]["config"].get("scenes", STREET.name))
 
 
@@ -136,16 +135,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    facts = {p.key: p.value for p in onnx.load(str(arguments.model), load_external_data=False).metadata_props}
-    height, width = int(facts["height"]), int(facts["width"])
+    _, info = read_model(arguments.model)
+    height, width = info.height, info.width
     result: dict[str, Any] = {
-        "model": f"{facts['name']} {facts['version']}",
+        "model": f"{info.name} {info.version}",
         "machine": platform.processor() or platform.machine(),
         "threads": arguments.threads,
     }
     result |= measure_speed(arguments.model, height, width, threads=arguments.threads)
     result |= measure_accuracy(
-        arguments.model, height, width, style=arguments.style or trained_on(arguments.model),
+        arguments.model, height, width, style=arguments.style or trained_on(info.card),
         scenes=arguments.scenes, data=arguments.data, workers=os.cpu_count() or 1,
     )  # fmt: skip
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -76,7 +76,7 @@ class FuseConfig:
     """Second stage: depth from the set of views."""
 
     recipe: str = "msdepth"
-    """msdepth trains everything, from the aligned encoder if there is one; paper freezes the aligned network."""
+    """msdepth trains everything, from an aligned network if there is one; paper freezes the aligned network."""
     alignment_weight: float = 0.1
     """Of the contrastive term in the loss of recipe msdepth."""
     references: int = 1

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from real_pairs import write_real_frame
 
 from msdepth_training import cli
 from msdepth_training.augment import Batch
 from msdepth_training.config import load_config
 from msdepth_training.datasets.scenes import load_set, render_set
 from msdepth_training.export import Calibration, ContractModel
+from msdepth_training.real_frame import load_real_frames
 from msdepth_training.stages.runs import load_run
 from msdepth_training.stages.sources import SceneSource, scene_set
 from msdepth_training.stages.train import Machine
@@ -149,3 +151,14 @@ def walls():
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def real_folder(tmp_path_factory):
+    """A folder of one stereo frame of a world of which everything is known."""
+    return write_real_frame(tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="session")
+def real_frame(real_folder):
+    return load_real_frames(real_folder)[0]

@@ -9,43 +9,33 @@ from msdepth_training.errors import TrainingError
 from msdepth_training.real_frame import carry, load_real_frames
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_real_frame(tmp_path_factory.mktemp("real"))
-
-
-@pytest.fixture(scope="module")
-def frame(folder):
-    return load_real_frames(folder)[0]
-
-
 def rig():
     cameras = {LABELS[band]: CameraModel(band, *SIZES[band], intrinsics(band)) for band in SIZES}
     return Rig(cameras, {LABELS[band]: np.linalg.inv(poses()[band]) for band in SIZES})
 
 
-def test_a_frame_is_loaded(frame):
-    assert frame.name == "000011" and frame.rig.spectra == ("rgb", "nir", "thermal")
-    assert {spectrum: image.dtype.name for spectrum, image in frame.right.items()} == {
+def test_a_frame_is_loaded(real_frame):
+    assert real_frame.name == "000011" and real_frame.rig.spectra == ("rgb", "nir", "thermal")
+    assert {spectrum: image.dtype.name for spectrum, image in real_frame.right.items()} == {
         "rgb": "uint8", "nir": "uint8", "thermal": "uint16"
     }  # fmt: skip
-    assert frame.baseline_m == {LABELS[band]: BASELINE_M[band] for band in BASELINE_M}
+    assert real_frame.baseline_m == {LABELS[band]: BASELINE_M[band] for band in BASELINE_M}
 
 
 @pytest.mark.parametrize("band", SIZES)
-def test_stereo_is_the_depth_of_the_world(frame, band):
+def test_stereo_is_the_depth_of_the_world(real_frame, band):
     truth = true_depth(intrinsics(band), poses()[band], *SIZES[band])[0]
-    found = frame.stereo_m[LABELS[band]]
+    found = real_frame.stereo_m[LABELS[band]]
     known = np.isfinite(found) & (truth < 15)
     assert found.shape == truth.shape and known.sum() > 0.1 * truth.size
     error = np.abs(found / truth - 1)[known]
     assert np.median(error) < 0.06 and np.quantile(error, 0.8) < 0.15
 
 
-def test_the_rgb_pair_is_carried_to_the_others(frame):
+def test_the_rgb_pair_is_carried_to_the_others(real_frame):
     for band in SIZES:
         truth = true_depth(intrinsics(band), poses()[band], *SIZES[band])[0]
-        carried = frame.carried_m(LABELS[band])
+        carried = real_frame.carried_m(LABELS[band])
         known = np.isfinite(carried) & (truth < 15)
         assert known.sum() > 0.05 * truth.size
         assert np.median(np.abs(carried / truth - 1)[known]) < 0.06

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ms2_tree import SIZES, intrinsics, poses, true_depth
-from real_pairs import LABELS, write_real_frame
+from real_pairs import LABELS
 
 from msdepth_training.errors import TrainingError
 from msdepth_training.real_frame import load_real_frames
@@ -23,16 +23,6 @@ from msdepth_training.real_score import (
 REPOSITORY = Path(__file__).resolve().parents[2]
 SAMPLE = REPOSITORY.parent / "shared" / "data" / "ms2_sample"
 needs_sample = pytest.mark.skipif(not SAMPLE.is_dir(), reason=f"{SAMPLE} is not here")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_real_frame(tmp_path_factory.mktemp("real"))
-
-
-@pytest.fixture(scope="module")
-def frame(folder):
-    return load_real_frames(folder)[0]
 
 
 class Truth:
@@ -76,9 +66,9 @@ def test_comparison_by_hand():
         compare(np.full((1, 5), np.nan, np.float32), stereo)
 
 
-def test_one_who_knows_the_truth_scores_well_in_every_row(frame):
+def test_one_who_knows_the_truth_scores_well_in_every_row(real_frame):
     predictor = Truth(scale=2.0)
-    scores = score_frame(frame, predictor)
+    scores = score_frame(real_frame, predictor)
     assert [score.row for score in scores] == list(ROWS)
     assert predictor.asked == [
         (("rgb",), "rgb"), (("nir",), "nir"), (("thermal",), "thermal"),
@@ -91,31 +81,31 @@ def test_one_who_knows_the_truth_scores_well_in_every_row(frame):
         assert score.pixels > 500 and 0.1 < score.stereo_coverage < 1
 
 
-def test_the_flat_ground_guess_knows_the_road_but_not_the_wall(frame):
+def test_the_flat_ground_guess_knows_the_road_but_not_the_wall(real_frame):
     for band, label in LABELS.items():
-        guess = FlatGround()({}, frame.rig, label)
+        guess = FlatGround()({}, real_frame.rig, label)
         truth, points = true_depth(intrinsics(band), poses()[band], *SIZES[band])
         road = (np.abs(points[..., 1] - 1.5) < 1e-6) & (truth < 40)
         np.testing.assert_allclose(guess[road], truth[road], rtol=1e-4)
         assert (guess[:3] == 80.0).all() or band == "thr"
-    flat = {score.row: score.spearman for score in score_frame(frame, FlatGround())}
-    known = {score.row: score.spearman for score in score_frame(frame, Truth())}
+    flat = {score.row: score.spearman for score in score_frame(real_frame, FlatGround())}
+    known = {score.row: score.spearman for score in score_frame(real_frame, Truth())}
     assert all(flat[row] < known[row] for row in ROWS)
 
 
-def test_a_model_file_is_scored_and_drawn(folder, tmp_path, capsys):
+def test_a_model_file_is_scored_and_drawn(real_folder, tmp_path, capsys):
     model = REPOSITORY / "models" / "tiny.onnx"
     rows, picture = tmp_path / "a" / "rows.json", tmp_path / "b" / "sheet.png"
-    main(["--frame", str(folder), "--model", str(model), "--json", str(rows), "--picture", str(picture)])
+    main(["--frame", str(real_folder), "--model", str(model), "--json", str(rows), "--picture", str(picture)])
     written = json.loads(rows.read_text())
     assert [row["row"] for row in written["model"]] == list(ROWS)
-    assert written["model"] == json.loads(json.dumps(score_real_frame(folder, EnginePredictor(model))))
+    assert written["model"] == json.loads(json.dumps(score_real_frame(real_folder, EnginePredictor(model))))
     assert picture.stat().st_size > 10_000
     assert "| fused_thermal | 000011 |" in capsys.readouterr().out
 
 
-def test_the_picture_has_a_column_for_each_camera(frame):
-    picture = sheet(frame, Truth())
+def test_the_picture_has_a_column_for_each_camera(real_frame):
+    picture = sheet(real_frame, Truth())
     assert picture.dtype == np.uint8 and picture.shape[1] == 3 * 806
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msdepth_ros.core.model_info import read_model
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.bench import REPEATS, median_ms
 from msdepth_training.card import export_run, write_card
@@ -52,12 +53,12 @@ def measure_deployed(
 
 def _measure(path: Path, timed: Path, *, speed: bool, real_frame: Path | None) -> dict[str, Any]:
     """A model and, for its time, the same one at the size that ships."""
-    engine = EnginePredictor(path)
-    found: dict[str, Any] = {"model": f"{engine.engine.info.name} {engine.engine.info.version}"}
+    _, info = read_model(path)
+    found: dict[str, Any] = {"model": f"{info.name} {info.version}"}
     if speed:
         predictor = OnnxPredictor(timed, threads=THREADS)
         inputs = example_inputs(len(SPECTRA), *predictor.size)
         found["onnx_ms"] = round(median_ms(lambda: predictor(*inputs), REPEATS), 1)
     if real_frame is not None:
-        found["real_frame"] = score_real_frame(real_frame, engine)
+        found["real_frame"] = score_real_frame(real_frame, EnginePredictor(path))
     return found

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch import nn
 
 from msdepth_training.config import TrainConfig, from_mapping
 from msdepth_training.errors import TrainingError
-from msdepth_training.networks import PaperFusion, load_backbone_weights
+from msdepth_training.networks import MsDepth, PaperFusion, SpectralDepth, load_backbone_weights
 from msdepth_training.stages.align import AlignModule
 from msdepth_training.stages.data import StageData
 from msdepth_training.stages.fuse import FuseModule, PaperFuseModule
@@ -76,10 +75,14 @@ class Machine:
         )
 
 
-def carry_over(decoder: nn.Module, network: nn.Module) -> None:
-    """Start a fusion with the decoder of one view, as far as shapes agree: all but what takes in a level's inputs."""
+def carry_over(aligned: SpectralDepth, network: MsDepth) -> None:
+    """Start a fusion with an aligned encoder, and with its decoder where shapes agree.
+
+    That is all of the decoder but the convolutions that take in a level's inputs, which the fusion has others of.
+    """
+    network.encoder.load_state_dict(aligned.encoder.state_dict())
     mine = network.state_dict()
-    fitting = {n: v for n, v in decoder.state_dict().items() if n in mine and mine[n].shape == v.shape}
+    fitting = {n: v for n, v in aligned.decoder.state_dict().items() if n in mine and mine[n].shape == v.shape}
     network.load_state_dict(fitting, strict=False)
 
 
@@ -101,11 +104,10 @@ def make_module(
     if begin_with is not None:
         if begin_with.stage != "align" or begin_with.config.network != config.network:
             raise TrainingError(f"{begin_with.folder} is no aligned network of this configuration's sizes")
-        mine = network.base if isinstance(network, PaperFusion) else network.encoder
-        theirs = begin_with.network if isinstance(network, PaperFusion) else begin_with.network.encoder
-        mine.load_state_dict(theirs.state_dict())
-        if not isinstance(network, PaperFusion):
-            carry_over(begin_with.network.decoder, network)
+        if isinstance(network, PaperFusion):
+            network.base.load_state_dict(begin_with.network.state_dict())
+        else:
+            carry_over(begin_with.network, network)
     elif isinstance(network, PaperFusion) and not resumed:
         raise TrainingError("recipe paper fuses an aligned network; name its run folder with --from")
     elif config.backbone_weights and not resumed:

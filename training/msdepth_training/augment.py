@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
@@ -21,6 +22,12 @@ VIEW_SHARES = (0.55, 0.3, 0.15)
 """How often the fusion gets three, two, one views, unless told otherwise."""
 NOISE_SHARE = 0.3
 """How often a view gets noise."""
+WORLD_SHARE, WORLD_SPREAD = 0.6, 0.45
+"""How often a set's world is scaled, and the standard deviation of the log of the factor."""
+PLANE_SHARE = 0.5
+"""How often the network is not told the road."""
+PLANE_TILT_RAD, PLANE_HEIGHT_SHARE = 0.0122, 0.03
+"""Standard deviations of what is told: 0.7 degrees in pitch and roll, 3 % of the height."""
 WHOLE = (0.0, 0.0, 1.0)
 """The window that crops nothing."""
 
@@ -40,10 +47,18 @@ class Batch(NamedTuple):
     """int [B], which camera the output frame is."""
     present: Tensor
     """[B, 3] 1 for the views the fusion may use."""
+    ground_plane: Tensor
+    """[B, 3, 4] the road in each camera's frame, n . X = h: unit normal n pointing down, h in metres; 0 unknown."""
+    told_plane: Tensor
+    """[B, 3, 4] what the network is told of it."""
 
     def reference_k(self) -> Tensor:
         """[B, 3, 3] of the camera in whose frame the output is."""
         return self.k[torch.arange(self.k.shape[0], device=self.k.device), self.reference]
+
+    def reference_plane(self) -> Tensor:
+        """[B, 4] what the network is told of the road, in the frame the output is in."""
+        return self.told_plane[torch.arange(self.k.shape[0], device=self.k.device), self.reference]
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device."""
@@ -56,7 +71,10 @@ def flip(batch: Batch) -> Batch:
     k = batch.k.clone()
     k[..., 0, 2] = width - 1.0 - k[..., 0, 2]
     mirror = torch.diag(batch.k.new_tensor([-1.0, 1.0, 1.0, 1.0]))
+    across = batch.k.new_tensor([-1.0, 1.0, 1.0, 1.0])
     return batch._replace(
+        ground_plane=batch.ground_plane * across,
+        told_plane=batch.told_plane * across,
         images=batch.images.flip(-1),
         depth_m=batch.depth_m.flip(-1),
         k=k,
@@ -117,6 +135,53 @@ def sample_present(rng: np.random.Generator, view_shares: Sequence[float]) -> li
     return [1.0 if i in kept else 0.0 for i in range(3)]
 
 
+def scale_world(batch: Batch, factors: Tensor) -> Batch:
+    """A larger or smaller world: depth, baselines and the road's distance times a factor, pictures unchanged.
+
+    Only what measures can tell the factor: parallax between cameras whose baselines are told, or the height above the
+    road. Without it a network has no reason to measure.
+
+    Args:
+        batch: B sets.
+        factors: [B], positive.
+    """
+    f = factors.to(batch.k)
+    pose = batch.view_from_reference.clone()
+    pose[..., :3, 3] *= f[:, None, None]
+    longer = torch.stack((torch.ones_like(f), torch.ones_like(f), torch.ones_like(f), f), dim=1)[:, None]
+    return batch._replace(
+        depth_m=batch.depth_m * f[:, None, None, None],
+        view_from_reference=pose,
+        ground_plane=batch.ground_plane * longer,
+        told_plane=batch.told_plane * longer,
+    )
+
+
+def draw_world_scale(rng: np.random.Generator, *, measurable: bool) -> float:
+    """Factor of `scale_world`: exp of a normal number for `WORLD_SHARE` of the sets whose scale can be measured."""
+    factor = float(np.exp(np.clip(rng.normal(0.0, WORLD_SPREAD), -2 * WORLD_SPREAD, 2 * WORLD_SPREAD)))
+    return factor if rng.random() < WORLD_SHARE and measurable else 1.0
+
+
+def tell_plane(ground_plane: Tensor, rng: np.random.Generator) -> Tensor:
+    """What is told of the road in a set: nothing, half of the time, or the plane as a pitching vehicle knows it.
+
+    Args:
+        ground_plane: [3, 4] in each camera's frame.
+        rng: of the set.
+
+    Returns:
+        [3, 4].
+    """
+    roll, pitch = rng.normal(0.0, PLANE_TILT_RAD, 2)
+    longer = 1.0 + float(np.clip(rng.normal(0.0, PLANE_HEIGHT_SHARE), -0.1, 0.1))
+    if rng.random() < PLANE_SHARE:
+        return torch.zeros_like(ground_plane)
+    normal = ground_plane[:, :3] + ground_plane.new_tensor([roll, 0.0, pitch]) * ground_plane[:, 1:2].abs()
+    told = torch.cat((F.normalize(normal, dim=1), ground_plane[:, 3:] * longer), dim=1)
+    return torch.where(ground_plane[:, 3:] > 0.0, told, 0.0)
+
+
 def augment(
     batch: Batch,
     previous: Tensor,
@@ -125,6 +190,7 @@ def augment(
     fault_share: float,
     view_shares: Sequence[float] = VIEW_SHARES,
     crop_share: float = 0.0,
+    world_scale: bool = False,
 ) -> Batch:
     """Training augmentation.
 
@@ -135,12 +201,13 @@ def augment(
         fault_share: probability that a view is broken.
         view_shares: probabilities that the fusion gets three, two, one views.
         crop_share: probability that a set shows an enlarged part of its images.
+        world_scale: whether sets whose scale can be measured are made larger or smaller, see `scale_world`.
 
     Returns:
         A new batch.
     """
     images = batch.images.clone()
-    appearance, present, seeds, flips, windows = [], [], [], [], []
+    appearance, present, seeds, flips, windows, planes, factors = [], [], [], [], [], [], []
     for b, rng in enumerate(rngs):
         for n, spectrum in enumerate(SPECTRA):
             if rng.random() < fault_share:
@@ -150,7 +217,16 @@ def augment(
         seeds.append(int(rng.integers(2**31)))
         flips.append(bool(rng.random() < 0.5))
         windows.append(random_window(rng) if rng.random() < crop_share else WHOLE)
+        told = tell_plane(batch.ground_plane[b].cpu(), rng)
+        planes.append(told)
+        measurable = world_scale and (sum(present[-1]) > 1 or bool((told[:, 3] > 0.0).all()))
+        factors.append(draw_world_scale(rng, measurable=measurable))
     images = change_appearance(images, torch.tensor(appearance, dtype=images.dtype), seeds)
-    batch = batch._replace(images=images, present=batch.present.new_tensor(present))
+    batch = batch._replace(
+        images=images,
+        present=batch.present.new_tensor(present),
+        told_plane=torch.stack(planes).to(batch.ground_plane),
+    )
+    batch = scale_world(batch, torch.tensor(factors))
     batch = _on_some(batch, flips, lambda part, _: flip(part))
     return _on_some(batch, [w != WHOLE for w in windows], lambda part, rows: crop(part, torch.tensor(windows)[rows]))

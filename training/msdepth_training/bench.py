@@ -51,7 +51,7 @@ def measure_speed(path: Path, height: int, width: int, *, threads: int) -> dict[
     predictor = OnnxPredictor(path, threads=threads)
     eager = ContractModel(MsDepth()).eval()
     inputs = {n: example_inputs(n, height, width) for n in (1, 2, 3)}
-    model_ms = {f"n{n}": median_ms(lambda n=n: predictor(*inputs[n]), REPEATS) for n in (1, 2, 3)}
+    model_ms = {f"n{n}": median_ms(lambda n=n: predictor(inputs[n]), REPEATS) for n in (1, 2, 3)}
 
     def run_eager() -> object:
         with torch.no_grad():

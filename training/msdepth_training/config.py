@@ -79,6 +79,8 @@ class FuseConfig:
     """msdepth trains everything, from an aligned network if there is one; paper freezes the aligned network."""
     alignment_weight: float = 0.1
     """Of the contrastive term in the loss of recipe msdepth."""
+    matching_weight: float = 0.2
+    """Of what supervises matching between the views in the loss of recipe msdepth."""
     references: int = 1
     """In how many cameras' frames a step of recipe msdepth asks for a set's depth, with other views missing each time;
     a step of recipe paper asks in all three."""
@@ -119,6 +121,10 @@ class TrainConfig:
     """Probability that a view is broken."""
     crop_share: float = 0.0
     """Probability that a set shows an enlarged part of its images: more focal lengths."""
+    world_scale: bool = False
+    """Whether sets whose scale can be measured are made larger or smaller, see `augment.scale_world`."""
+    encoder_rate: float = 0.25
+    """Learning rate of a published backbone, over that of the rest."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     validation_sequences: int = 60

@@ -72,6 +72,8 @@ class Samples:
     """int [F], index into `CONDITIONS`."""
     previous: Tensor
     """int [F], index of an earlier frame of the same sequence, or of the frame itself."""
+    ground_plane: Tensor
+    """[F, 4] the road, n . X = h in the vehicle's frame: unit normal n pointing down, h in metres; all 0 unknown."""
     conditions: ClassVar[tuple[str, ...]] = CONDITIONS
     """What `condition` points into."""
 
@@ -175,6 +177,8 @@ def load_set(scenes: SceneSet, folder: Path, *, shrink: int = 1) -> Samples:
         parts.append(shrunk(torch.load(path, weights_only=True), shrink))
     joined = {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
     index = torch.arange(len(joined["condition"]))
+    if "ground_plane" not in joined:
+        joined["ground_plane"] = torch.tensor([0.0, 1.0, 0.0, 0.0]).expand(len(index), 4)
     return Samples(**joined, previous=torch.where(index % scenes.frames > 0, index - 1, index))
 
 

@@ -58,7 +58,7 @@ def _measure(path: Path, timed: Path, *, speed: bool, real_frame: Path | None) -
     if speed:
         predictor = OnnxPredictor(timed, threads=THREADS)
         inputs = example_inputs(len(SPECTRA), *predictor.size)
-        found["onnx_ms"] = round(median_ms(lambda: predictor(*inputs), REPEATS), 1)
+        found["onnx_ms"] = round(median_ms(lambda: predictor(inputs), REPEATS), 1)
     if real_frame is not None:
         found["real_frame"] = score_real_frame(real_frame, EnginePredictor(path))
     return found

@@ -38,6 +38,10 @@ class Frames(Protocol):
         """[F, 3, 4, 4], metres."""
 
     @property
+    def ground_plane(self) -> Tensor:
+        """[F, 4] the road, n . X = h in the vehicle's frame: unit normal n pointing down, h in metres; 0 unknown."""
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from msdepth_ros.core.model_info import read_model
+from msdepth_ros.core.model.info import read_model
 from msdepth_training.datasets.scenes import TEST_SEED, SceneSet, load_set, render_set
 from msdepth_training.evaluate import OnnxPredictor, RowPrior, Score, score_row_prior, score_rows
 from msdepth_training.export import ContractModel, example_inputs

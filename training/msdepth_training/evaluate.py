@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from msdepth_ros.core.metrics import MetricMean, depth_metrics
-from msdepth_ros.core.providers import session_options
+from msdepth_ros.core.model.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.datasets.scenes import Samples
 from msdepth_training.export import INPUTS, OUTPUTS, ContractModel

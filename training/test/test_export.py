@@ -4,7 +4,7 @@ import onnx
 import pytest
 import torch
 
-from msdepth_ros.core.model_info import read_model
+from msdepth_ros.core.model.info import read_model
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import OnnxPredictor, TorchPredictor, predict
 from msdepth_training.export import (

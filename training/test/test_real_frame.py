@@ -4,7 +4,8 @@ import pytest
 from ms2_tree import ROAD, SIZES, intrinsics, poses, true_depth
 from real_pairs import BASELINE_M, LABELS, write_real_frame
 
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_training.errors import TrainingError
 from msdepth_training.real_frame import carry, load_real_frames
 

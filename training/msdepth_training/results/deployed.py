@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msdepth_ros.core.model_info import read_model
+from msdepth_ros.core.model.info import read_model
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.bench import REPEATS, median_ms
 from msdepth_training.card import export_run, write_card

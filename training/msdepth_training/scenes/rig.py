@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msdepth_ros.core.camera import CameraModel
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.view import make_view
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.scenes.style import scene_style
 
@@ -57,7 +58,7 @@ def sample_rig(
     """A rig around the MS2 vehicle's; jitter 0 gives that one, 1.5 m above the ground.
 
     Sensor sizes, focal lengths, principal points, poses and the mounting height vary; the image each network view shows
-    follows the product's own rule for resizing and cropping (`CameraModel.view_map`). How far they vary is the style's.
+    follows the product's own rule for resizing and cropping (`make_view`). How far they vary is the style's.
     """
     k, poses, spreads = {}, {}, scene_style(style)
     mount = 1.5 + jitter * rng.uniform(*spreads.mount_m)
@@ -70,7 +71,7 @@ def sample_rig(
         h = int(round(h * (1.0 + jitter * rng.uniform(-0.1, 0.3))))
         matrix = np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])
         k[spectrum] = torch.tensor(
-            CameraModel(spectrum, w, h, matrix, "none", ()).view_map(width, height).intrinsics, dtype=torch.float32
+            make_view(CameraModel(spectrum, w, h, matrix, "none", ()), width, height).intrinsics, dtype=torch.float32
         )
         spread = 0.0 if spectrum == "rgb" else jitter
         vehicle_from_camera = np.eye(4)

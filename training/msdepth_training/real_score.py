@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.core.camera.rig import Rig
-from msdepth_ros.core.model.engine import DepthEngine
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.metrics import depth_metrics
+from msdepth_ros.core.model.engine import DepthEngine
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.core.visualize import colourise, displayable
 from msdepth_training.errors import TrainingError

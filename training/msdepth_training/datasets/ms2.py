@@ -17,11 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msdepth_ros.core.camera.view import make_view
 from msdepth_ros.core.camera.rig import Rig
+from msdepth_ros.core.camera.view import ViewMap, make_view
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA, normalise
-from msdepth_ros.core.camera.view import ViewMap
 from msdepth_ros.infer import read_image
 from msdepth_training.datasets.ms2_calibration import read_rig
 from msdepth_training.datasets.ms2_layout import TEST_LISTS, Frame, Layout, find_frames, read_lists

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msdepth_ros.core.camera.view import make_view
 from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.view import make_view
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.scenes.style import scene_style
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.scenes import ego, materials, raycast, streets, things
+from msdepth_training.scenes import ego, materials, obstacles, raycast, streets, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
@@ -40,6 +40,8 @@ CLEARANCE_M = {"aside": 1.1, "above": -3.0, "behind": 1.0, "ahead": 3.0}
 A wall at contact distance teaches nothing, and one such frame outweighs dozens in AbsRel."""
 RICH_AHEAD_M = 2.0
 """The same for rich streets, in the direction in which the rig looks: near things are what they are to teach."""
+SIDEWAYS_M = 45.0
+"""How far into a rich street the vehicle is whose rig looks aside."""
 CLEAR_S = 1.3
 """For so long: the frames of a sequence are at most 1.2 s apart."""
 ATTEMPTS = 200
@@ -63,7 +65,7 @@ class Scene:
     lamps_m: Tensor
     """[L, 3] street lamps, world frame."""
     ego_speed_mps: float
-    """The vehicle drives along z at this speed, from z = 0 at time 0."""
+    """The vehicle drives along z at this speed, from `ego_start_m` at time 0."""
     ego_x_m: float
     """Where the vehicle drives, to the right of the road's middle."""
     style: SceneStyle = STREET
@@ -73,6 +75,10 @@ class Scene:
     """The vehicle's pitch and roll on its springs, amplitudes, and their phase."""
     looks: Looks = AHEAD
     """Where the rig looks that the street was drawn for."""
+    ego_start_m: float = 0.0
+    """z of the vehicle at time 0."""
+    ego_reversed: bool = False
+    """Whether it drives towards -z: streets are drawn from z = 0 on, and rigs that look back should see one."""
 
 
 def _street(b: Builder, road_half: float, centre: float, pavement: float, length_m: float) -> None:
@@ -231,11 +237,17 @@ def _draw_rich(
         streets.draw_terrain(rng), 0.5 * lanes * lane + float(rng.uniform(0.2, 2.5)),
         float(rng.choice([0.0, rng.uniform(1.2, 5.0)])), lanes, lane, length_m * float(rng.uniform(0.8, 1.7)),
     )  # fmt: skip
-    two_way = lanes > 1 and rng.random() < 0.75
-    own = int(rng.integers(lanes // 2, lanes)) if two_way else int(rng.integers(lanes))
-    across, speed = (own - 0.5 * (lanes - 1)) * lane + float(rng.normal(0, 0.2)), float(rng.uniform(0, 16))
+    back = math.cos(looks.yaw_rad) < -0.3
+    # whoever looks aside should see the street on both sides
+    b.eye_m = SIDEWAYS_M * abs(math.sin(looks.yaw_rad))
+    drive = streets.draw_drive(rng, road, back=back)
     streets.roadside(b, road, test=test)
-    streets.traffic(b, road, across, speed, two_way=two_way, test=test)
+    near = obstacles.draw_cast(rng)
+    speed = float(rng.uniform(0, 2)) if near and rng.random() < 0.65 else drive.speed_mps
+    drive = drive._replace(speed_mps=speed)
+    streets.traffic(b, road, drive, test=test)
+    if near:
+        obstacles.stage(b, road, obstacles.Viewpoint(b.eye_m, drive, looks.yaw_rad), near, test=test)
     if floating:
         streets.floating(b)
     paint = streets.draw_paint(rng, lanes)
@@ -245,5 +257,6 @@ def _draw_rich(
     return Scene(
         seed=seed, split=split, instances=b.instances(), conditions=drawn, road_centre_m=0.0,
         road_half_width_m=road.half_m, pavement_m=road.pavement_m, lane_m=lane, lamps_m=lamps, ego_speed_mps=speed,
-        ego_x_m=across, style=scene_style("rich"), terrain=road.terrain, paint=paint, sway_rad=sway, looks=looks,
+        ego_x_m=drive.across_m, style=scene_style("rich"), terrain=road.terrain, paint=paint, sway_rad=sway,
+        looks=looks, ego_start_m=b.eye_m, ego_reversed=back,
     )  # fmt: skip

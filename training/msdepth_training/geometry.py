@@ -92,22 +92,6 @@ def relative_to(view_from_reference: Tensor, index: Tensor) -> Tensor:
     return view_from_index
 
 
-def plane_in_camera(plane: Tensor, vehicle_from_camera: Tensor) -> Tensor:
-    """A plane n . X = h of the vehicle's frame, in a camera's frame.
-
-    Args:
-        plane: [..., 4] unit normal n and h, metres, in the vehicle's frame; all 0 where unknown.
-        vehicle_from_camera: [..., 4, 4], metres.
-
-    Returns:
-        [..., 4] in the camera's frame, all 0 where unknown. With n pointing down, h is the camera's height above it.
-    """
-    normal, offset = plane[..., :3], plane[..., 3]
-    turned = (vehicle_from_camera[..., :3, :3].transpose(-1, -2) @ normal.unsqueeze(-1)).squeeze(-1)
-    height = offset - (normal * vehicle_from_camera[..., :3, 3]).sum(dim=-1)
-    return torch.cat((turned, height.unsqueeze(-1)), dim=-1)
-
-
 def height_above(plane: Tensor, depth_m: Tensor, k: Tensor) -> Tensor:
     """Height of every pixel's point above a plane.
 

@@ -15,7 +15,7 @@ from msdepth_training.augment import Batch, augment
 from msdepth_training.config import Phase, TrainConfig
 from msdepth_training.datasets.scenes import SKY_M
 from msdepth_training.errors import TrainingError
-from msdepth_training.geometry import plane_in_camera
+from msdepth_training.scenes.ground import plane_in_camera
 from msdepth_training.stages.schedule import first_step, total_steps
 from msdepth_training.stages.sources import Frames, Source, on_device
 

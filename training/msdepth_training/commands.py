@@ -17,6 +17,9 @@ from msdepth_training.config import PlanConfig, TrainConfig, find_config, load_c
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import OnnxPredictor
 from msdepth_training.plan import make_jobs, run_plan
+from msdepth_training.real.measure import finite, load_frames, measure
+from msdepth_training.real.predict import Network, OnnxNetwork, RunNetwork
+from msdepth_training.real.table import table
 from msdepth_training.results.make import Settings, evaluate_runs
 from msdepth_training.sheets import draw_sheet, predict_with_model, predict_with_run
 from msdepth_training.stages.runs import Run, load_run, phases_of, run_name
@@ -114,10 +117,24 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Measure runs and write the table of results."""
     settings = Settings(
         sequences=arguments.test_sequences, device=arguments.device, speed=not arguments.no_speed,
-        real_frame=arguments.real_frame, model=arguments.model,
+        real=arguments.real, model=arguments.model,
     )  # fmt: skip
     evaluate_runs(arguments.runs, lambda style: _source(arguments, style), arguments.out, settings, command=_command())
     print(f"{arguments.out}: results.json, results_bars.json, results.md and results.png are written")
+
+
+def real(arguments: argparse.Namespace) -> None:
+    """Score real frames."""
+    if arguments.run is not None:
+        network: Network = RunNetwork(load_run(arguments.run), arguments.size)
+    elif arguments.size is not None:
+        raise TrainingError("--size is for --run; an exported model has its own")
+    else:
+        network = OnnxNetwork(arguments.model)
+    result = measure(load_frames(arguments.data), network)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "real.json").write_text(json.dumps(finite(result), indent=2) + "\n")
+    print(f"{table(result)}\n\n{arguments.out / 'real.json'} is written")
 
 
 def show(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from msdepth_training.evaluate import OnnxPredictor
 from msdepth_training.plan import make_jobs, run_plan
 from msdepth_training.real.measure import finite, load_frames, measure
 from msdepth_training.real.predict import Network, OnnxNetwork, RunNetwork
+from msdepth_training.real.sheet import draw_sheets
 from msdepth_training.real.table import table
 from msdepth_training.results.make import Settings, evaluate_runs
 from msdepth_training.sheets import draw_sheet, predict_with_model, predict_with_run
@@ -131,10 +132,14 @@ def real(arguments: argparse.Namespace) -> None:
         raise TrainingError("--size is for --run; an exported model has its own")
     else:
         network = OnnxNetwork(arguments.model)
-    result = measure(load_frames(arguments.data), network)
+    frames = load_frames(arguments.data)
+    result = measure(frames, network)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "real.json").write_text(json.dumps(finite(result), indent=2) + "\n")
-    print(f"{table(result)}\n\n{arguments.out / 'real.json'} is written")
+    written = [arguments.out / "real.json"]
+    written[0].write_text(json.dumps(finite(result), indent=2) + "\n")
+    if not arguments.no_sheet:
+        written += draw_sheets(arguments.out / "sheet.png", frames, network)
+    print(f"{table(result)}\n\n{arguments.out}: {', '.join(path.name for path in written)} written")
 
 
 def show(arguments: argparse.Namespace) -> None:

@@ -51,4 +51,4 @@ class ElevationPrior:
 
     def depth_m(self, rays: NDArray[np.float64]) -> NDArray[np.float64]:
         """Depth [M] for rays [M, 3], metres; beyond what was seen, that of the last elevation."""
-        return np.exp(np.interp(elevation_deg(rays), self._elevation_deg, self._log_depth))
+        return np.asarray(np.exp(np.interp(elevation_deg(rays), self._elevation_deg, self._log_depth)))

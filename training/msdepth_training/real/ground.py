@@ -44,7 +44,7 @@ class GroundPlane:
     def depth_m(self, rays: NDArray[np.float64]) -> NDArray[np.float64]:
         """Depth [M] along z at which rays [M, 3] with z = 1 meet the plane, metres; infinity where they do not."""
         down = rays @ self.normal
-        return np.divide(self.height_m, down, out=np.full(down.shape, np.inf), where=down > 1e-6)
+        return np.asarray(np.divide(self.height_m, down, out=np.full(down.shape, np.inf), where=down > 1e-6))
 
     def as_input(self) -> NDArray[np.float32]:
         """[4], normal and height, as a network is given it."""

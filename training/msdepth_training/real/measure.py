@@ -50,9 +50,7 @@ def score_rgb(frames: Sequence[RealFrame], network: Network, *, ground: bool) ->
         network: under test.
         ground: give it the plane of the road.
     """
-    return [
-        _named(frame, _score_prediction(frame, network, ("rgb",), "rgb", ground=ground)) for frame in frames
-    ]
+    return [_named(frame, _score_prediction(frame, network, ("rgb",), "rgb", ground=ground)) for frame in frames]
 
 
 def _score_prediction(

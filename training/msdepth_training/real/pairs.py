@@ -34,7 +34,7 @@ MIN_TEXTURE = 0.6
 """Grey levels. Less texture is not scored though much of it is matched rightly: asphalt, above all, whose depth a flat
 road explains."""
 ROAD_TEXTURE = 0.3
-"""Grey levels that are enough to fit the plane of the road: asphalt has little, and a fit forgives some wrong points."""
+"""Grey levels that are enough for the plane of the road: asphalt has little, and a fit forgives some wrong points."""
 
 
 def load_pairs(folder: Path) -> list[RealFrame]:

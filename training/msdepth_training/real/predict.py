@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from msdepth_ros.core.camera import Rig
+from msdepth_ros.core.engine import ORT_ERRORS
 from msdepth_ros.core.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA, in_canonical_order, normalise
 from msdepth_training.card import contract_network
@@ -65,7 +66,10 @@ class OnnxNetwork:
         if not path.is_file():
             raise TrainingError(f"model {path}: there is no such file")
         providers = ["CPUExecutionProvider"]
-        self._session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=providers)
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=providers)
+        except ORT_ERRORS as error:
+            raise TrainingError(f"model {path}: ONNX Runtime cannot load it: {error}") from error
         found = {node.name: node for node in self._session.get_inputs()}
         self.inputs = frozenset(found)
         if "images" not in found:

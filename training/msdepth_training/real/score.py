@@ -31,7 +31,10 @@ class Score(NamedTuple):
     """Of one frame, or the mean of several."""
 
     values: Values
-    """A part whose numbers do not exist (no obstacle, no confidence) is absent."""
+    """`mean`: rho (rank correlation), abs_rel, delta (share within 1.25), scaled (AbsRel with medians made equal), window
+    (share of the reference within the network's window) and pixels. `obstacles`: shares of the points that stand on the
+    road that are predicted too far and too near by a factor, and points. `confidence`: its mean, right (share within the
+    factor it speaks of) and ece. A part whose numbers do not exist is absent."""
     bins: CalibrationBins
     """Of the confidence."""
     frames: int
@@ -67,19 +70,13 @@ def score(
     ground: GroundPlane | None,
     confidence: NDArray[Any] | None = None,
 ) -> Score:
-    """Compare depth with what is known.
+    """Compare depth with what is known; see `Score` for the numbers.
 
     Args:
         depth_m: [M] predicted at the reference's pixels, metres; NaN is outside the network's window and not scored.
         reference: what is known.
         ground: the road, in the frame of the reference's camera; None: obstacles are not told from the road.
         confidence: [M] in [0, 1], if there is any.
-
-    Returns:
-        `mean`: rho (rank correlation), abs_rel, delta (share within 1.25), scaled (AbsRel with medians made equal),
-        window (share of the reference within the network's window) and pixels. `obstacles`: shares of the points that
-        stand on the road that are predicted too far and too near by a factor, and points. `confidence`: its mean,
-        right (share within 1.25, which it speaks of) and ece.
 
     Raises:
         TrainingError: no pixel can be compared.

@@ -44,7 +44,7 @@ def _dots(below: Picture, known: Reference, width: int, colours: Picture) -> Pic
     order = np.argsort(-known.depth_m, kind="stable")
     places = ((known.pixels[order] + 0.5) * (TILE_PX / width)).astype(np.int64)
     reach = 0 if len(order) > DENSE else 1
-    canvas = below.copy()
+    canvas: Picture = below.copy()
     for down in range(-reach, reach + 1):
         for right in range(-reach, reach + 1):
             u = np.clip(places[:, 0] + right, 0, canvas.shape[1] - 1)

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 COLUMNS = (
-    ("mean", "rho", "rho"), ("mean", "abs_rel", "AbsRel"), ("mean", "delta", "delta"), ("mean", "scaled", "scaled"),
-    ("obstacles", "over_1_25", ">1.25"), ("obstacles", "over_1_5", ">1.5"), ("obstacles", "over_2", ">2"),
-    ("confidence", "mean", "conf"), ("confidence", "right", "right"), ("mean", "window", "seen"),
+    ("mean", "rho", "   rho"), ("mean", "abs_rel", " AbsRel"), ("mean", "delta", " delta"),
+    ("mean", "scaled", " scaled"), ("obstacles", "over_1_25", " >1.25"), ("obstacles", "over_1_5", "  >1.5"),
+    ("obstacles", "over_2", "    >2"), ("confidence", "mean", "  conf"), ("confidence", "right", " right"),
+    ("mean", "window", "  seen"),
 )  # fmt: skip
-"""Part, number and heading."""
-NAME_WIDTH, CELL_WIDTH = 20, 6
+"""Part, number and heading, which is as wide as its column."""
+NAME_WIDTH = 18
 
 
 def table(result: Mapping[str, Any]) -> str:
@@ -28,14 +29,14 @@ def table(result: Mapping[str, Any]) -> str:
             lines += ["", f"cameras alone and together{title}: AbsRel (rho)", *_camera_rows(found["ms2"])]
     lines += [
         "", ">1.25 >1.5 >2: obstacles (0.4 to 2.5 m above the road, 3 to 20 m away) predicted",
-        "so many times too far. conf: mean confidence; right: share within 1.25, as delta.",
-        "seen: share of the reference within the network's window; the rest is not scored.",
+        "so many times too far. conf: mean confidence; right: the share within 1.25.",
+        "seen: share of the reference in the network's window; the rest is not scored.",
     ]  # fmt: skip
     return "\n".join(lines)
 
 
 def _head() -> str:
-    return " " * NAME_WIDTH + "".join(f"{title:>{CELL_WIDTH + (title in ('AbsRel', 'scaled'))}}" for *_, title in COLUMNS)
+    return " " * NAME_WIDTH + "".join(heading for *_, heading in COLUMNS)
 
 
 def _rows(found: Mapping[str, Any], *, cameras: bool = False) -> list[str]:
@@ -50,12 +51,15 @@ def _rows(found: Mapping[str, Any], *, cameras: bool = False) -> list[str]:
 
 
 def _row(title: str, values: Mapping[str, Any]) -> str:
-    cells = []
-    for part, name, heading in COLUMNS:
-        value = values.get(part, {}).get(name)
-        text = "-" if value is None else f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
-        cells.append(f"{text:>{CELL_WIDTH + (heading in ('AbsRel', 'scaled'))}}")
-    return f"{title:<{NAME_WIDTH}.{NAME_WIDTH}}" + "".join(cells)
+    cells = (f"{_cell(values.get(part, {}).get(name)):>{len(heading)}}" for part, name, heading in COLUMNS)
+    return f"{title:<{NAME_WIDTH}.{NAME_WIDTH}}{''.join(cells)}"
+
+
+def _cell(value: float | None) -> str:
+    """Three digits, without the zero before the point."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3f}".replace("0.", ".", 1)
 
 
 def _camera_rows(found: Mapping[str, Any]) -> list[str]:

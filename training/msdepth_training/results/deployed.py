@@ -33,8 +33,8 @@ def measure_deployed(
         model: ONNX file with its card beside it, instead of an export.
 
     Returns:
-        `onnx_ms` for three cameras and `real`, what `measure` says, as far as they are wanted, and the `model` they are of;
-        empty where there is neither a file nor such a run.
+        `onnx_ms` for three cameras and `real`, what `real.measure` says, as far as they are wanted, and the `model`
+        they are of; empty where there is neither a file nor such a run.
     """
     run = next((run for run in runs if run.name == "fuse_msdepth"), None)
     if not (speed or real):

@@ -97,9 +97,7 @@ def evaluate_runs(
     conditions, workers = test.conditions, os.cpu_count() or 1
     measured = [measure_run(run, held_out, test, conditions, device=device, workers=workers) for run in runs]
     costs = measure_costs(runs) if settings.speed else {}
-    deployed = measure_deployed(
-        runs, source, speed=settings.speed, real=settings.real, model=settings.model
-    )
+    deployed = measure_deployed(runs, source, speed=settings.speed, real=settings.real, model=settings.model)
     table = make_table(measured, conditions, costs)
     bars = make_bars(table, conditions, deployed)
     _write(out, measured, table, bars, conditions, deployed, command, f"{len(test)} test frames, {height} x {width}.")

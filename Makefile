@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 OUT ?= out
 PLAN ?= results_cpu
 SOAK ?= 30
+DATA ?= ../shared/data
+MODEL ?= models/tiny.onnx
 
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 PACKAGING := setup.py setup.cfg pyproject.toml constraints.txt package.xml
@@ -20,7 +22,7 @@ endif
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bench faults train results sample clean distclean
+.PHONY: help venv demo test lint bench real faults train results sample clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -53,6 +55,13 @@ lint: $(TEST_STAMP) ## check style and types
 
 bench: $(TEST_STAMP) ## measure speed and accuracy; numbers in out/bench/bench.json
 	$(BIN)/python -m msdepth_training.bench --out $(OUT)/bench
+
+real: $(TEST_STAMP) ## score MODEL on the real frames below DATA; table, out/real/real.json and sheet.png
+	@if [ -d '$(DATA)' ]; then \
+		$(BIN)/msdepth-train real --data '$(DATA)' --model '$(MODEL)' --out $(OUT)/real; \
+	else \
+		echo 'skipped: $(DATA) is not here; try: make real DATA=<folder with real frames>'; \
+	fi
 
 faults: $(TEST_STAMP) ## make every camera fail in every way before the running node; out/faults/faults.json (45 minutes; SOAK=0: 15)
 	PYTHONPATH=test/support $(BIN)/python -m fault_bench --out $(OUT)/faults --soak-minutes $(SOAK)

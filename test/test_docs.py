@@ -84,10 +84,9 @@ COMMANDS = {
     "msdepth_ros.live.monitor": ("msdepth_ros.live.monitor", []),
     **{
         f"msdepth-train {part}": ("msdepth_training.cli", [part])
-        for part in ("align", "fuse", "plan", "evaluate", "show", "export")
+        for part in ("align", "fuse", "plan", "evaluate", "show", "export", "real")
     },
     "msdepth_training.bench": ("msdepth_training.bench", []),
-    "msdepth_training.real_score": ("msdepth_training.real_score", []),
 }
 
 OF_CONTAINERS = {"--shm-size", "--ipc"}

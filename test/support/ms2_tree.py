@@ -60,9 +60,14 @@ def calibration() -> dict[str, np.ndarray]:
 def true_depth(k: np.ndarray, rgb_from_camera: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Depth along z [h, w] in metres, inf for sky, and points [h, w, 3] in the RGB camera's frame."""
     v, u = np.mgrid[:height, :width]
-    rays = np.stack(((u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones(u.shape)), axis=-1)
+    return depth_of_rays(np.stack(((u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1]), axis=-1), rgb_from_camera)
+
+
+def depth_of_rays(rays: np.ndarray, rgb_from_camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for rays [..., 2], x/z and y/z in the camera's frame."""
+    rays = np.concatenate((rays, np.ones((*rays.shape[:-1], 1))), axis=-1)
     direction, origin = rays @ rgb_from_camera[:3, :3].T, rgb_from_camera[:3, 3]
-    depth = np.full(u.shape, np.inf)
+    depth = np.full(rays.shape[:-1], np.inf)
     for plane in (ROAD, WALL):
         with np.errstate(divide="ignore", invalid="ignore"):
             t = (plane.offset_m - origin @ plane.normal) / (direction @ plane.normal)

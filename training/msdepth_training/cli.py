@@ -93,7 +93,7 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
     part.add_argument("--out", type=Path, default=Path("out/table"), help="docs, for the page of this project")
     part.add_argument("--test-sequences", type=int, default=120, help="two frames of each are scored")
     part.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
-    part.add_argument("--real-frame", type=Path, help="folder with a real stereo frame to score a model file on")
+    part.add_argument("--real", type=Path, help="folder with real frames to score a model file on")
     part.add_argument("--model", type=Path, help="that file; by default fuse_msdepth of the first seed is exported")
     part.add_argument("--no-speed", action="store_true", help="measure no times")
     part.set_defaults(run_command=commands.evaluate)
@@ -110,6 +110,22 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
     part.set_defaults(run_command=commands.show)
 
 
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
+def _add_real(commands_: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    part = commands_.add_parser("real", help="score a model, or a run in training, on real frames")
+    part.add_argument("--data", type=Path, required=True, help="folder with the frames")
+    part.add_argument("--model", type=Path, default=Path("models/tiny.onnx"), help="ONNX file")
+    part.add_argument("--run", type=Path, help="folder of a run, complete or not, instead of a file")
+    part.add_argument("--size", type=_size, metavar="HEIGHTxWIDTH", help="of images for --run; else its last phase's")
+    part.add_argument("--out", type=Path, default=Path("out/real"), help="for real.json and sheet.png")
+    part.add_argument("--no-sheet", action="store_true", help="draw nothing")
+    part.set_defaults(run_command=commands.real)
+
+
 def make_parser() -> argparse.ArgumentParser:
     """All subcommands."""
     parser = argparse.ArgumentParser(
@@ -118,6 +134,7 @@ def make_parser() -> argparse.ArgumentParser:
     parts = parser.add_subparsers(dest="command", required=True)
     _add_training(parts)
     _add_results(parts)
+    _add_real(parts)
     return parser
 
 

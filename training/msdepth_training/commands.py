@@ -17,6 +17,10 @@ from msdepth_training.config import PlanConfig, TrainConfig, find_config, load_c
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import OnnxPredictor
 from msdepth_training.plan import make_jobs, run_plan
+from msdepth_training.real.measure import finite, load_frames, measure
+from msdepth_training.real.predict import Network, OnnxNetwork, RunNetwork
+from msdepth_training.real.sheet import draw_sheets
+from msdepth_training.real.table import table
 from msdepth_training.results.make import Settings, evaluate_runs
 from msdepth_training.sheets import draw_sheet, predict_with_model, predict_with_run
 from msdepth_training.stages.runs import Run, load_run, phases_of, run_name
@@ -114,10 +118,28 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """Measure runs and write the table of results."""
     settings = Settings(
         sequences=arguments.test_sequences, device=arguments.device, speed=not arguments.no_speed,
-        real_frame=arguments.real_frame, model=arguments.model,
+        real=arguments.real, model=arguments.model,
     )  # fmt: skip
     evaluate_runs(arguments.runs, lambda style: _source(arguments, style), arguments.out, settings, command=_command())
     print(f"{arguments.out}: results.json, results_bars.json, results.md and results.png are written")
+
+
+def real(arguments: argparse.Namespace) -> None:
+    """Score real frames."""
+    if arguments.run is not None:
+        network: Network = RunNetwork(load_run(arguments.run), arguments.size)
+    elif arguments.size is not None:
+        raise TrainingError("--size is for --run; an exported model has its own")
+    else:
+        network = OnnxNetwork(arguments.model)
+    frames = load_frames(arguments.data)
+    result = measure(frames, network)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    written = [arguments.out / "real.json"]
+    written[0].write_text(json.dumps(finite(result), indent=2) + "\n")
+    if not arguments.no_sheet:
+        written += draw_sheets(arguments.out / "sheet.png", frames, network)
+    print(f"{table(result)}\n\n{arguments.out}: {', '.join(path.name for path in written)} written")
 
 
 def show(arguments: argparse.Namespace) -> None:

@@ -71,13 +71,15 @@ def predict_with_model(path: Path) -> Predict:
     return call
 
 
-def _titled(picture: Picture, title: str) -> Picture:
+def titled(picture: Picture, title: str) -> Picture:
+    """A picture below its title."""
     head = np.full((CAPTION_PX, picture.shape[1], 3), 24, np.uint8)
     cv2.putText(head, title, (3, CAPTION_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (230, 230, 230), 1, cv2.LINE_AA)
     return np.concatenate((head, picture))
 
 
-def _row(pictures: Sequence[Picture]) -> Picture:
+def beside(pictures: Sequence[Picture]) -> Picture:
+    """Pictures of one height in a row."""
     gap = np.full((pictures[0].shape[0], GAP_PX, 3), 24, np.uint8)
     return np.concatenate([part for picture in pictures for part in (picture, gap)], axis=1)
 
@@ -89,19 +91,19 @@ def frame_rows(frames: Frames, number: int, predict_: Predict | None) -> list[Pi
     truth = [frames.depth_m[number, n].float().numpy() for n in range(len(SPECTRA))]
     condition = int(frames.condition[number])
     where = frames.conditions[condition] if condition >= 0 else ""
-    images = [_titled(picture, f"{s} {where}") for s, picture in zip(SPECTRA, views, strict=True)]
-    rows = [_row([*images, _titled(colourise(truth[0]), "depth, rgb frame")])]
+    images = [titled(picture, f"{s} {where}") for s, picture in zip(SPECTRA, views, strict=True)]
+    rows = [beside([*images, titled(colourise(truth[0]), "depth, rgb frame")])]
     for made in predict_(frames, number) if predict_ else ():
         true = truth[made.reference]
         known = np.where(true < SKY_M, true, np.nan)
         error = np.nanmean(np.abs(made.depth_m - known) / known)
         pictures = [
-            _titled(colourise(made.depth_m), made.title),
-            _titled(colourise_error(made.depth_m, known), f"error, AbsRel {error:.3f}"),
-            _titled(colourise_confidence(made.confidence), "confidence"),
-            _titled(colourise(true), f"truth, {SPECTRA[made.reference]} frame"),
+            titled(colourise(made.depth_m), made.title),
+            titled(colourise_error(made.depth_m, known), f"error, AbsRel {error:.3f}"),
+            titled(colourise_confidence(made.confidence), "confidence"),
+            titled(colourise(true), f"truth, {SPECTRA[made.reference]} frame"),
         ]
-        rows.append(_row(pictures))
+        rows.append(beside(pictures))
     return rows
 
 
@@ -115,6 +117,11 @@ def draw_sheet(path: Path, frames: Frames, numbers: Sequence[int], predict_: Pre
         predict_: of a model, from `predict_with_run` or `predict_with_model`.
     """
     rows = [row for number in numbers for row in frame_rows(frames, number, predict_)]
+    write_sheet(path, rows)
+
+
+def write_sheet(path: Path, rows: Sequence[Picture]) -> None:
+    """Write pictures of one width below each other as PNG."""
     gap = np.full((GAP_PX, rows[0].shape[1], 3), 24, np.uint8)
     sheet = np.concatenate([part for row in rows for part in (row, gap)])
     path.parent.mkdir(parents=True, exist_ok=True)

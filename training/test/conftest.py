@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from real_pairs import write_real_frame
+from real_frames import write_lidar_frame, write_pairs
 
 from msdepth_training import cli
 from msdepth_training.augment import Batch
 from msdepth_training.config import load_config
 from msdepth_training.datasets.scenes import load_set, render_set
 from msdepth_training.export import Calibration, ContractModel
-from msdepth_training.real_frame import load_real_frames
+from msdepth_training.real.measure import load_frames
 from msdepth_training.stages.runs import load_run
 from msdepth_training.stages.sources import SceneSource, scene_set
 from msdepth_training.stages.train import Machine
@@ -155,10 +155,16 @@ def walls():
 
 @pytest.fixture(scope="session")
 def real_folder(tmp_path_factory):
-    """A folder of one stereo frame of a world of which everything is known."""
-    return write_real_frame(tmp_path_factory.mktemp("real"))
+    """Real frames of a world of which everything is known: a vehicle with LiDAR, and one with stereo pairs."""
+    folder = tmp_path_factory.mktemp("data")
+    write_lidar_frame(folder / "real" / "van" / "01_front")
+    write_lidar_frame(folder / "real" / "van" / "02_front", tilt_deg=4.0)
+    write_lidar_frame(folder / "real" / "van" / "01_side", lens=(-0.1, 0.05, 0.001, -0.001))
+    write_pairs(folder / "ms2_sample")
+    return folder
 
 
 @pytest.fixture(scope="session")
-def real_frame(real_folder):
-    return load_real_frames(real_folder)[0]
+def real_frames(real_folder):
+    """By set and name."""
+    return {(frame.set_name, frame.name): frame for frame in load_frames(real_folder)}

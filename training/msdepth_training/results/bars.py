@@ -118,15 +118,23 @@ def _cost(table: Lookup, deployed: Mapping[str, Any]) -> list[Bar]:
     return bars
 
 
-def _real(deployed: Mapping[str, Any]) -> Bar:
-    """Each spectrum alone and all of them, in every frame of the folder."""
-    wanted = (*SPECTRA, "fused_rgb")
-    rows = [r for r in deployed.get("real_frame", ()) if r["row"] in wanted]
-    what = "real frame, rank correlation with stereo, worst row"
-    if not rows:
-        return Bar(what, None, 0.8, at_most=False)
-    row = min(rows, key=lambda r: r["spearman"])
-    return Bar(what, float(row["spearman"]), 0.8, at_most=False, detail=f"{row['row']}, frame {row['frame']}")
+REAL_BARS = (
+    ("rank correlation", "mean", "rho", 0.90, False), ("AbsRel", "mean", "abs_rel", 0.25, True),
+    ("delta < 1.25", "mean", "delta", 0.62, False),
+    ("obstacles more than 1.5 times too far", "obstacles", "over_1_5", 0.10, True),
+)  # fmt: skip
+"""What, part and number of `real`, limit, and whether that is at most."""
+
+
+def _real(deployed: Mapping[str, Any]) -> list[Bar]:
+    """RGB alone in real frames, mean over sets; and what the other cameras add."""
+    found = deployed.get("real") or {}
+    bars = [
+        Bar(f"real frames, RGB alone, {what}", found.get(part, {}).get(name), limit, at_most=at_most)
+        for what, part, name, limit, at_most in REAL_BARS
+    ]
+    cameras = found.get("ms2") or {}
+    return [*bars, Bar("real frames, three cameras over the best alone", cameras.get("ratio"), 0.9)]
 
 
 def make_bars(entries: Sequence[Entry], conditions: Sequence[str], deployed: Mapping[str, Any]) -> list[Bar]:
@@ -135,7 +143,7 @@ def make_bars(entries: Sequence[Entry], conditions: Sequence[str], deployed: Map
     Args:
         entries: the table.
         conditions: without `all`.
-        deployed: `onnx_ms` and `real_frame` of the exported model, as far as they were measured.
+        deployed: `onnx_ms` and `real` of the exported model, as far as they were measured.
     """
     table = Lookup(entries)
     gain = ratio(table.value("after_rgb", name="recall_at_1"), table.value("before_rgb", name="recall_at_1"))
@@ -146,6 +154,6 @@ def make_bars(entries: Sequence[Entry], conditions: Sequence[str], deployed: Map
         *_specialists(table),
         Bar("recall@1 of aligned features over that without alignment", gain, 2.0, at_most=False),
         *_confidence(table, conditions),
-        _real(deployed),
+        *_real(deployed),
         *_cost(table, deployed),
     ]

@@ -1,4 +1,4 @@
-"""What only the exported model can show: time in ONNX Runtime, and a real frame through the product's engine."""
+"""What only the exported model can show: time in ONNX Runtime, and real frames."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from msdepth_training.bench import REPEATS, median_ms
 from msdepth_training.card import export_run, write_card
 from msdepth_training.evaluate import OnnxPredictor
 from msdepth_training.export import example_inputs, export_onnx, sha256
-from msdepth_training.real_score import EnginePredictor, score_real_frame
+from msdepth_training.real.measure import load_frames, measure
+from msdepth_training.real.predict import OnnxNetwork
 from msdepth_training.results.costs import HEIGHT, THREADS, WIDTH
 from msdepth_training.stages.runs import Run
 from msdepth_training.stages.sources import Source
 
 
 def measure_deployed(
-    runs: Sequence[Run], source: Source, *, speed: bool, real_frame: Path | None = None, model: Path | None = None
+    runs: Sequence[Run], source: Source, *, speed: bool, real: Path | None = None, model: Path | None = None
 ) -> dict[str, Any]:
     """Measure a model file, or an export of the first run of `fuse_msdepth` to a temporary one.
 
@@ -28,18 +29,18 @@ def measure_deployed(
         runs: that were trained.
         source: of frames for the calibration of an export.
         speed: measure the time.
-        real_frame: folder for `score_real_frame`.
+        real: folder with real frames, see `load_frames`.
         model: ONNX file with its card beside it, instead of an export.
 
     Returns:
-        `onnx_ms` for three cameras and `real_frame` rows, as far as they are wanted, and the `model` they are of;
-        empty where there is neither a file nor such a run.
+        `onnx_ms` for three cameras and `real`, what `real.measure` says, as far as they are wanted, and the `model`
+        they are of; empty where there is neither a file nor such a run.
     """
     run = next((run for run in runs if run.name == "fuse_msdepth"), None)
-    if not (speed or real_frame):
+    if not (speed or real):
         return {}
     if model is not None:
-        return _measure(model, model, speed=speed, real_frame=real_frame)
+        return _measure(model, model, speed=speed, real=real)
     if run is None:
         return {}
     with tempfile.TemporaryDirectory() as folder:
@@ -48,10 +49,10 @@ def measure_deployed(
         write_card(path, {"sha256": sha256(path)})
         if speed:
             export_onnx(contract, large, height=HEIGHT, width=WIDTH, metadata={})
-        return _measure(path, large, speed=speed, real_frame=real_frame)
+        return _measure(path, large, speed=speed, real=real)
 
 
-def _measure(path: Path, timed: Path, *, speed: bool, real_frame: Path | None) -> dict[str, Any]:
+def _measure(path: Path, timed: Path, *, speed: bool, real: Path | None) -> dict[str, Any]:
     """A model and, for its time, the same one at the size that ships."""
     _, info = read_model(path)
     found: dict[str, Any] = {"model": f"{info.name} {info.version}"}
@@ -59,6 +60,6 @@ def _measure(path: Path, timed: Path, *, speed: bool, real_frame: Path | None) -
         predictor = OnnxPredictor(timed, threads=THREADS)
         inputs = example_inputs(len(SPECTRA), *predictor.size)
         found["onnx_ms"] = round(median_ms(lambda: predictor(inputs), REPEATS), 1)
-    if real_frame is not None:
-        found["real_frame"] = score_real_frame(real_frame, EnginePredictor(path))
+    if real is not None:
+        found["real"] = measure(load_frames(real), OnnxNetwork(path), report=lambda text: None)
     return found

@@ -35,10 +35,10 @@ class Settings:
     device: str = "cpu"
     speed: bool = True
     """Also measure times, which takes an otherwise idle machine."""
-    real_frame: Path | None = None
-    """Folder with a real frame, see `real_score`."""
+    real: Path | None = None
+    """Folder with real frames."""
     model: Path | None = None
-    """File that is timed and scored on the real frame; by default the first run of `fuse_msdepth` is exported."""
+    """File that is timed and scored on real frames; by default the first run of `fuse_msdepth` is exported."""
 
 
 def image_size(runs: Sequence[Run]) -> tuple[int, int]:
@@ -97,9 +97,7 @@ def evaluate_runs(
     conditions, workers = test.conditions, os.cpu_count() or 1
     measured = [measure_run(run, held_out, test, conditions, device=device, workers=workers) for run in runs]
     costs = measure_costs(runs) if settings.speed else {}
-    deployed = measure_deployed(
-        runs, source, speed=settings.speed, real_frame=settings.real_frame, model=settings.model
-    )
+    deployed = measure_deployed(runs, source, speed=settings.speed, real=settings.real, model=settings.model)
     table = make_table(measured, conditions, costs)
     bars = make_bars(table, conditions, deployed)
     _write(out, measured, table, bars, conditions, deployed, command, f"{len(test)} test frames, {height} x {width}.")

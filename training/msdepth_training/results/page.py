@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.real_score import table as real_table
+from msdepth_training.real.table import table as real_table
 from msdepth_training.results.bars import Bar
 from msdepth_training.results.rows import Row
 from msdepth_training.results.score import ALL
@@ -101,7 +101,7 @@ def make_page(
         bars: from `make_bars`.
         missing: rows that no run was there for.
         conditions: without `all`.
-        deployed: `real_frame` of a `model` file, where it was measured.
+        deployed: `real` frames of a `model` file, where it was measured.
         command: that made this page.
         tested: what was scored, for people.
     """
@@ -121,8 +121,8 @@ def make_page(
         f"### All columns, all conditions\n\n{all_columns(table)}",
         f"### Runs\n\n{runs_table(runs)}\n\n![Curves](results.png)",
     ]
-    if deployed.get("real_frame"):
-        parts.append(f"### Real frame, {deployed['model']}\n\n{real_table(deployed['real_frame'])}")
+    if deployed.get("real"):
+        parts.append(f"### Real frames, {deployed['model']}\n\n```text\n{real_table(deployed['real'])}\n```")
     if missing:
         names = ", ".join(f"`{row.name}`" for row in missing)
         text = textwrap.fill(f"No run was there for {names}.", 120, break_on_hyphens=False, break_long_words=False)

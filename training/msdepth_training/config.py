@@ -32,7 +32,9 @@ class Phase:
     width: int = 640
     """Columns of the images, a multiple of 32."""
     sequences: int = 320
-    """Scenes to render; each gives two frames."""
+    """Scenes to render."""
+    frames: int = 2
+    """Of each scene; with one, no camera can repeat an earlier frame, and for the same time there are twice the scenes."""
     first_seed: int = 0
     batch: int = 4
     """Sets of three views per step, over all devices together."""

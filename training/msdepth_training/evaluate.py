@@ -10,15 +10,14 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from msdepth_ros.core.metrics import MetricMean, depth_metrics
 from msdepth_ros.core.model.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.datasets.scenes import Samples
 from msdepth_training.export import OUTPUTS, ContractInputs, ContractModel
-from msdepth_training.scenes.ground import plane_in_camera
 from msdepth_training.results.score import ALL, MAX_M, Answers, FloatImage, Score, ScoreSums, is_known
+from msdepth_training.scenes.ground import plane_in_camera
 from msdepth_training.stages.sources import Frames
 
 
@@ -126,9 +125,7 @@ def score(
     """
     sums = ScoreSums(samples.conditions)
     for index in range(len(samples)):
-        prediction = predict(
-            samples, index, predictor, views, reference, ground=ground, told_baseline=told_baseline
-        )
+        prediction = predict(samples, index, predictor, views, reference, ground=ground, told_baseline=told_baseline)
         truth = samples.depth_m[index, reference].float().numpy()
         answers = Answers(prediction.depth_m[None], prediction.confidence[None], truth[None])
         sums.add(answers, [int(samples.condition[index])])

@@ -176,7 +176,9 @@ class MsDepth(nn.Module):
         views = cameras.at_stride(16)
         maps = self._told(cameras, views)
         log_depth = upsample(depth_32)
-        descriptors_16, matching_16 = self._match(16, view, self.hypotheses.expand(-1, -1, *log_depth.shape[-2:]), views)
+        descriptors_16, matching_16 = self._match(
+            16, view, self.hypotheses.expand(-1, -1, *log_depth.shape[-2:]), views
+        )
         fused = self._fuse(16, view, log_depth, views)
         inputs = [fused, matching_16.logits, matching_16.summary(), maps]
         state, depth_16, _ = self.levels["16"](inputs, state, log_depth)

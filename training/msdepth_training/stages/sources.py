@@ -93,7 +93,7 @@ class About:
 def scene_set(phase: Phase, style: str) -> SceneSet:
     """The training scenes of a phase."""
     height, width = phase.height * phase.shrink, phase.width * phase.shrink
-    return SceneSet("train", phase.first_seed, phase.sequences, height, width, style=style)
+    return SceneSet("train", phase.first_seed, phase.sequences, height, width, frames=phase.frames, style=style)
 
 
 SCENES = About(

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.augment import Batch, augment
+from msdepth_training.augment import augment
+from msdepth_training.batch import Batch
 from msdepth_training.confidence import CONFIDENCE_FACTOR, probability_within_factor
 from msdepth_training.networks import PaperFusion, SpectralDepth
 from msdepth_training.objective import RANGE_M, subsample

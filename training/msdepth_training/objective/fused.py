@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.geometry import full_precision
 from msdepth_training.networks import NetworkOutput
 from msdepth_training.objective.depth import depth_and_scale_loss, evidence_loss

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdepth_training.augment import Batch, augment
+from msdepth_training.augment import augment
+from msdepth_training.batch import Batch
 from msdepth_training.config import Phase, TrainConfig
 from msdepth_training.datasets.scenes import SKY_M
 from msdepth_training.errors import TrainingError

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.config import Phase, TrainConfig
 from msdepth_training.stages.schedule import learning_rate
 

@@ -43,14 +43,15 @@ class Phase:
     """Constant, but for the last phase, where it falls along half a cosine."""
     view_shares: tuple[float, ...] = VIEW_SHARES
     """How often the fusion gets three, two, one views."""
-    shrink: int = 1
-    """Frames are rendered this many times larger and averaged down: several phases can share one set of scenes."""
+    shrink: float = 1.0
+    """Frames are rendered this many times larger and averaged down: several phases can share one set of scenes. The
+    size they are rendered at is rounded to whole pixels."""
 
     def __post_init__(self) -> None:
         if len(self.view_shares) != 3 or min(self.view_shares) < 0 or abs(sum(self.view_shares) - 1.0) > 1e-6:
             raise TrainingError(f"view_shares: {self.view_shares} must be three probabilities that sum to 1")
-        if min(self.batch, self.steps, self.sequences, self.shrink) < 1:
-            raise TrainingError("batch, steps, sequences and shrink of a phase must be at least 1")
+        if min(self.batch, self.steps, self.sequences, self.frames, self.shrink) < 1:
+            raise TrainingError("batch, steps, sequences, frames and shrink of a phase must be at least 1")
 
 
 @dataclass(frozen=True)

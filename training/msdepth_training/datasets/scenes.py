@@ -172,7 +172,7 @@ def render_set(scenes: SceneSet, folder: Path, *, workers: int) -> None:
             bar.update(done)
 
 
-def load_set(scenes: SceneSet, folder: Path, *, shrink: int = 1) -> Samples:
+def load_set(scenes: SceneSet, folder: Path, *, shrink: float = 1.0) -> Samples:
     """Read a rendered set into memory.
 
     Args:
@@ -196,21 +196,26 @@ def load_set(scenes: SceneSet, folder: Path, *, shrink: int = 1) -> Samples:
     return Samples(**joined, previous=torch.where(index % scenes.frames > 0, index - 1, index))
 
 
-def shrunk(stored: dict[str, Tensor], factor: int) -> dict[str, Tensor]:
-    """Average images down by a whole factor; depth is picked, never averaged across an edge.
+def shrunk(stored: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
+    """Average images down; depth is picked, never averaged across an edge.
 
     Args:
-        stored: frames by the names of `Samples`, of a size that the factor divides.
-        factor: 1 returns the frames themselves.
+        stored: frames by the names of `Samples`, H x W.
+        factor: at least 1; 1 returns the frames themselves.
 
     Returns:
-        Frames of height / factor x width / factor, intrinsics scaled along.
+        Frames of round(H / factor) x round(W / factor), intrinsics scaled along.
     """
     if factor == 1:
         return stored
+    before = stored["images"].shape[-2:]
+    height, width = (round(size / factor) for size in before)
+    rows, columns = (
+        ((torch.arange(now) + 0.5) * was / now).long() for now, was in zip((height, width), before, strict=True)
+    )
     return {
         **stored,
-        "images": F.avg_pool2d(stored["images"].float(), factor).round().to(torch.uint8),
-        "depth_m": stored["depth_m"][..., factor // 2 :: factor, factor // 2 :: factor].clone(),
-        "k": scale_intrinsics(stored["k"], 1.0 / factor, 1.0 / factor),
+        "images": F.adaptive_avg_pool2d(stored["images"].float(), (height, width)).round().to(torch.uint8),
+        "depth_m": stored["depth_m"][..., rows[:, None], columns].clone(),
+        "k": scale_intrinsics(stored["k"], width / before[1], height / before[0]),
     }

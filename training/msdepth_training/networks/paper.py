@@ -60,7 +60,8 @@ def anchor_cameras(
 ) -> Cameras:
     """The cameras as their anchors see them; arguments as `PaperFusion.forward`, for images of height x width."""
     row = torch.arange(len(anchor), device=anchor.device)
-    return Cameras(k, relative_to(view_from_reference, anchor), CameraRays(k[row, anchor], height, width), present)
+    reference, unknown = CameraRays(k[row, anchor], height, width), k.new_zeros(len(row), 4)
+    return Cameras(k, relative_to(view_from_reference, anchor), reference, present, unknown)
 
 
 def bring(features: Tensor, depth_m: Tensor, views: Views, anchor: Tensor) -> tuple[Tensor, Tensor]:

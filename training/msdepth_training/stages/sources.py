@@ -92,7 +92,7 @@ class About:
 
 def scene_set(phase: Phase, style: str) -> SceneSet:
     """The training scenes of a phase."""
-    height, width = phase.height * phase.shrink, phase.width * phase.shrink
+    height, width = round(phase.height * phase.shrink), round(phase.width * phase.shrink)
     return SceneSet("train", phase.first_seed, phase.sequences, height, width, frames=phase.frames, style=style)
 
 

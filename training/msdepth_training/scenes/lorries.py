@@ -56,6 +56,7 @@ def lorry(b: Builder, s: Stand, kind: str, *, running: bool) -> None:
             size = (float(rng.uniform(0.4, 0.9)) * w, float(rng.uniform(0.2, 0.8)), 0.2 * reach)
             s.add(BOX, (0.0, 1.15 + size[1], middle + float(ahead)), size, load)
     s.add(BOX, (0.0, 0.05, 0.0), (0.9 * w, 0.03, 0.95 * half), materials.SHADOW)
+    s.darken(w, half)
     ends(b, s, (w, half + 0.02, 0.5, 1.2), colour, running=running)
 
 
@@ -108,6 +109,7 @@ def bus(b: Builder, s: Stand, *, running: bool) -> None:
     s.add(BOX, (0.0, 0.35 + 0.93 * top, half), (0.6 * w, 0.12, 0.03), board, layer=b.sign(), texels_per_m=120.0,
           emission=0.3)  # fmt: skip
     s.add(BOX, (0.0, 0.05, 0.0), (0.9 * w, 0.03, 0.95 * half), materials.SHADOW)
+    s.darken(w, half)
     ends(b, s, (w, half + 0.02, 0.4, 1.1), colour, running=running)
 
 
@@ -127,3 +129,4 @@ def trailer(b: Builder, s: Stand) -> None:
     for side in (-1, 1):
         s.add(BOX, (0.85 * side * w, 0.6, -half), (0.1, 0.07, 0.03), materials.lamp((0.35, 0.03, 0.03)), gloss=0.5)
     s.add(BOX, (0.0, 0.04, 0.0), (0.85 * w, 0.03, 0.9 * half), materials.SHADOW)
+    s.darken(0.9 * w, 0.9 * half)

@@ -42,8 +42,8 @@ class Viewpoint(NamedTuple):
 
 
 def draw_cast(rng: np.random.Generator) -> tuple[str, ...]:
-    """Names of the groups that stand near: none in a quarter of the streets, up to four in others."""
-    count = int(rng.choice([0, 1, 2, 3, 4], p=[0.25, 0.2, 0.25, 0.2, 0.1]))
+    """Names of the groups that stand near: none in a third of the streets, up to four in others."""
+    count = int(rng.choice([0, 1, 2, 3, 4], p=[0.33, 0.25, 0.2, 0.14, 0.08]))
     return tuple(GROUPS[int(rng.integers(len(GROUPS)))] for _ in range(count))
 
 
@@ -235,6 +235,7 @@ def _look(rng: np.random.Generator) -> Material:
 
 
 def _jersey(s: Stand, look: Material, *, length: float = 2.0, gap: float = 0.05) -> None:
+    s.darken(0.3, 0.5 * length)
     s.add(TAPERED, (0.0, 0.15, 0.0), (0.3, 0.16, 0.5 * length), look, taper=(0.35, 0.0, 0.0))
     s.add(TAPERED, (0.0, 0.56, 0.0), (0.19, 0.26, 0.5 * length), look, taper=(0.45, 0.0, 0.0))
 
@@ -249,6 +250,7 @@ def _boards(s: Stand, look: Material, *, length: float = 2.0, gap: float = 0.4) 
 
 
 def _hoarding(s: Stand, look: Material, *, length: float = 2.4, gap: float = 0.0) -> None:
+    s.darken(0.04, 0.5 * length)
     s.add(BOX, (0.0, 0.9, 0.0), (0.04, 1.2, 0.5 * length), look)
 
 
@@ -281,6 +283,7 @@ def _things(b: Builder, road: Road, at: Viewpoint, taken: _Taken) -> None:
         found = _spot(b, road, at, taken, half, (NEAREST_M, 10.0), lambda: float(rng.uniform(-math.pi, math.pi)))
         if found is None:
             continue
+        found[0].darken(0.8 * half[0], 0.8 * half[1])
         s, stuff = found[0], materials.vary(rng, materials.anything(rng))._replace(offset_k=0.0)
         if kind == 0:
             up = float(rng.uniform(0.1, 0.45))

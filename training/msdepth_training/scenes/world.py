@@ -45,6 +45,7 @@ SIDEWAYS_M = 45.0
 CLEAR_S = 1.3
 """For so long: the frames of a sequence are at most 1.2 s apart."""
 ATTEMPTS = 200
+NO_CONTACTS = torch.zeros(0, 7)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Scene:
     """The vehicle's pitch and roll on its springs, amplitudes, and their phase."""
     looks: Looks = AHEAD
     """Where the rig looks that the street was drawn for."""
+    contacts: Tensor = NO_CONTACTS
+    """[C, 7] see `Builder.contacts`."""
     ego_start_m: float = 0.0
     """z of the vehicle at time 0."""
     ego_reversed: bool = False
@@ -259,4 +262,5 @@ def _draw_rich(
         road_half_width_m=road.half_m, pavement_m=road.pavement_m, lane_m=lane, lamps_m=lamps, ego_speed_mps=speed,
         ego_x_m=drive.across_m, style=scene_style("rich"), terrain=road.terrain, paint=paint, sway_rad=sway,
         looks=looks, ego_start_m=b.eye_m, ego_reversed=back,
+        contacts=torch.tensor(b.contacts, dtype=torch.float32).view(-1, 7),
     )  # fmt: skip

@@ -20,8 +20,8 @@ from msdepth_ros.core.spectra import SPECTRA, normalise
 from msdepth_training.errors import TrainingError
 from msdepth_training.geometry import scale_intrinsics
 from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
+from msdepth_training.scenes.scene import Split
 from msdepth_training.scenes.style import scene_style
-from msdepth_training.scenes.world import Split
 
 VALIDATION_SEED, TEST_SEED = 1_000_000, 2_000_000
 """First seeds of scenes training never sees. Rigs and sensors are drawn from the seed alone: seeds must not meet."""

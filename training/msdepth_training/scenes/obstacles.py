@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_training.scenes import furniture, lorries, materials
-from msdepth_training.scenes.instances import BOX, TAPERED, TUBE, Builder, log_uniform
-from msdepth_training.scenes.materials import Material
+from msdepth_training.scenes import barriers, furniture, lorries, materials
+from msdepth_training.scenes.instances import Builder, log_uniform
 from msdepth_training.scenes.placing import Drive, Road, Stand
 from msdepth_training.scenes.vehicles import half_size_m, vehicle, vehicle_kind
 
@@ -213,92 +213,25 @@ def _riders(b: Builder, road: Road, at: Viewpoint, taken: _Taken, *, test: bool)
 
 
 def _barrier(b: Builder, road: Road, at: Viewpoint, taken: _Taken) -> None:
-    """A row across the view or along the road: concrete, boards, hoardings, fences, bollards, cones."""
-    rng, kinds = b.rng, (_jersey, _boards, _hoarding, _fence, _bollards, _cones)
-    kind, across = kinds[int(rng.integers(len(kinds)))], rng.random() < 0.5
+    """A row across the view or along the road."""
+    rng = b.rng
+    row, across = barriers.ROWS[int(rng.integers(len(barriers.ROWS)))], rng.random() < 0.5
     middle = at.ahead(b, road, log_uniform(rng, 2.6, 12.0), float(rng.uniform(-FIELD_RAD, FIELD_RAD)), 0.0)
     turned = at.yaw_rad + 0.5 * math.pi if across else float(rng.choice([0.0, 0.0, rng.uniform(-0.4, 0.4)]))
-    length, gap = kind.__kwdefaults__["length"], kind.__kwdefaults__["gap"]
-    look = _look(rng)
+    look, line = barriers.look(rng), dataclasses.replace(middle, yaw=middle.yaw + turned)
     for i in range(-3, 4):
-        x, _, z = road.at(b, middle.x, middle.z, yaw=middle.yaw + turned).world(0.0, 0.0, i * (length + gap))
-        stand = road.at(b, x, z, yaw=middle.yaw + turned + float(rng.normal(0, 0.02)))
-        if rng.random() < 0.9 and taken.is_free(stand, (0.3, 0.5 * length)):
-            kind(stand, look)
-
-
-def _look(rng: np.random.Generator) -> Material:
-    """Concrete, or any paint."""
-    if rng.random() < 0.5:
-        return materials.vary(rng, materials.PAVEMENT)
-    return materials.vary(rng, materials.anything(rng))._replace(offset_k=0.0, emissivity=0.92)
-
-
-def _jersey(s: Stand, look: Material, *, length: float = 2.0, gap: float = 0.05) -> None:
-    s.darken(0.3, 0.5 * length)
-    s.add(TAPERED, (0.0, 0.15, 0.0), (0.3, 0.16, 0.5 * length), look, taper=(0.35, 0.0, 0.0))
-    s.add(TAPERED, (0.0, 0.56, 0.0), (0.19, 0.26, 0.5 * length), look, taper=(0.45, 0.0, 0.0))
-
-
-def _boards(s: Stand, look: Material, *, length: float = 2.0, gap: float = 0.4) -> None:
-    stripes = Material((0.6, 0.2, 0.15), 0.55, 0.9, 6.0, 0.0, (0.8, 0.2, 0.2))
-    for up in (0.45, 0.95):
-        s.add(BOX, (0.0, up, 0.0), (0.02, 0.12, 0.5 * length), stripes, layer=s.b.sign(), texels_per_m=120.0)
-    for ahead in (-0.45, 0.45):
-        s.add(BOX, (0.0, 0.55, ahead * length), (0.03, 0.55, 0.03), look)
-        s.add(BOX, (0.0, 0.05, ahead * length), (0.3, 0.05, 0.1), materials.RUBBER)
-
-
-def _hoarding(s: Stand, look: Material, *, length: float = 2.4, gap: float = 0.0) -> None:
-    s.darken(0.04, 0.5 * length)
-    s.add(BOX, (0.0, 0.9, 0.0), (0.04, 1.2, 0.5 * length), look)
-
-
-def _fence(s: Stand, look: Material, *, length: float = 2.5, gap: float = 0.05) -> None:
-    metal = materials.METAL._replace(emissivity=0.8)
-    for up in (0.25, 0.9, 1.9):
-        s.add(BOX, (0.0, up, 0.0), (0.015, 0.02, 0.5 * length), metal)
-    for ahead in np.linspace(-0.5, 0.5, 11) * length:
-        s.add(BOX, (0.0, 1.05, float(ahead)), (0.01, 0.9, 0.012), metal)
-
-
-def _bollards(s: Stand, look: Material, *, length: float = 0.3, gap: float = 1.2) -> None:
-    s.limb((0.0, -0.1, 0.0), (0.0, 0.95, 0.0), (0.1, 0.09), look)
-    s.add(TUBE, (0.0, 0.8, 0.0), (0.105, 0.06, 0.105), materials.lamp((0.6, 0.6, 0.6)))
-
-
-def _cones(s: Stand, look: Material, *, length: float = 0.4, gap: float = 1.4) -> None:
-    orange = materials.lamp((0.6, 0.15, 0.04))
-    s.add(TUBE, (0.0, 0.37, 0.0), (0.17, 0.37, 0.17), orange, taper=(0.85, 0.0, 0.0))
-    s.add(TUBE, (0.0, 0.45, 0.0), (0.115, 0.06, 0.115), materials.lamp((0.65, 0.65, 0.62)), taper=(0.25, 0.0, 0.0))
-    s.add(BOX, (0.0, 0.02, 0.0), (0.19, 0.025, 0.19), orange)
+        x, _, z = line.world(0.0, 0.0, i * (row.length_m + row.gap_m))
+        stand = road.at(b, x, z, yaw=line.yaw + float(rng.normal(0, 0.02)))
+        if rng.random() < 0.9 and taken.is_free(stand, (0.3, 0.5 * row.length_m)):
+            row.draw(stand, 0.5 * row.length_m, look)
 
 
 def _things(b: Builder, road: Road, at: Viewpoint, taken: _Taken) -> None:
-    """On or by the road: crates, barrels, tyres, bins, skips, trailers, posts, lost load."""
+    """One to four on or by the road."""
     rng = b.rng
     for _ in range(int(rng.integers(1, 5))):
-        kind = int(rng.integers(7))
-        half = ((0.45, 0.45), (0.3, 0.3), (0.35, 0.35), (0.6, 0.5), (1.0, 1.7), (1.2, 3.2), (0.25, 0.25))[kind]
-        found = _spot(b, road, at, taken, half, (NEAREST_M, 10.0), lambda: float(rng.uniform(-math.pi, math.pi)))
-        if found is None:
-            continue
-        found[0].darken(0.8 * half[0], 0.8 * half[1])
-        s, stuff = found[0], materials.vary(rng, materials.anything(rng))._replace(offset_k=0.0)
-        if kind == 0:
-            up = float(rng.uniform(0.1, 0.45))
-            s.add(BOX, (0.0, up, 0.0), (float(rng.uniform(0.15, 0.45)), up, float(rng.uniform(0.15, 0.45))), stuff)
-        elif kind == 1:
-            s.add(TUBE, (0.0, 0.45, 0.0), (0.29, 0.45, 0.29), stuff, gloss=0.3)
-        elif kind == 2:
-            s.add(TUBE, (0.0, 0.11, 0.0), (0.33, 0.11, 0.33), materials.RUBBER)
-        elif kind == 3:
-            up = float(rng.uniform(0.5, 0.7))
-            s.add(TAPERED, (0.0, up + 0.08, 0.0), (0.6, up, 0.42), stuff, taper=(-0.1, 0.0, 0.0), gloss=0.3)
-            s.add(BOX, (0.0, 2 * up + 0.12, 0.0), (0.64, 0.05, 0.46), materials.vary(rng, materials.PLASTIC))
-        elif kind == 4:
-            s.add(TAPERED, (0.0, 0.75, 0.0), (0.9, 0.75, 1.7), stuff, taper=(-0.1, -0.1, -0.1))
-        elif kind == 5:
-            lorries.trailer(b, s)
-        else:
-            furniture.pillar(s)
+        thing = barriers.THINGS[int(rng.integers(len(barriers.THINGS)))]
+        found = _spot(b, road, at, taken, thing.half_m, (NEAREST_M, 10.0), lambda: float(rng.uniform(-3.14, 3.14)))
+        if found is not None:
+            found[0].darken(0.8 * thing.half_m[0], 0.8 * thing.half_m[1])
+            thing.draw(found[0], materials.vary(rng, materials.anything(rng))._replace(offset_k=0.0))

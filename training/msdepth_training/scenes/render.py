@@ -17,9 +17,9 @@ from msdepth_training.scenes.ground import road_plane
 from msdepth_training.scenes.optics import Optics, sample_optics
 from msdepth_training.scenes.raycast import Hits, Leaves
 from msdepth_training.scenes.rig import SceneRig
+from msdepth_training.scenes.scene import Scene
 from msdepth_training.scenes.surfaces import Surface, surface
 from msdepth_training.scenes.textures import atlas
-from msdepth_training.scenes.world import Scene
 
 SHADOW_SIZE = 384
 """Cells per side of the shadow map."""

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from msdepth_training.scenes.instances import GROUND_ZONES
 from msdepth_training.scenes.primitives import Vector
+from msdepth_training.scenes.scene import Scene
 from msdepth_training.scenes.surfaces import Surface
 from msdepth_training.scenes.textures import look_up
-from msdepth_training.scenes.world import Scene
 
 SHADE_M = 0.3
 """How far beside what stands on the ground its shade fades to a third."""

@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdepth_training.scenes import furniture, houses, materials, plants, things, zones
+from msdepth_training.scenes import furniture, houses, materials, paint, plants, things
 from msdepth_training.scenes.conditions import Conditions
 from msdepth_training.scenes.instances import BOX, Builder, log_uniform
 from msdepth_training.scenes.materials import Material, vary
+from msdepth_training.scenes.paint import Paint
 from msdepth_training.scenes.placing import Drive, Road
 from msdepth_training.scenes.terrain import Terrain
 from msdepth_training.scenes.vehicles import vehicle
-from msdepth_training.scenes.zones import Paint
 
 BEHIND_M = -14.0
 """Streets begin behind the vehicle, where cameras do not look but shadows come from."""
@@ -44,8 +44,8 @@ def draw_paint(rng: np.random.Generator, lanes: int) -> Paint:
     return Paint(
         dash_m=float(rng.uniform(1.5, 5.0)), period_m=float(rng.uniform(5.5, 13.0)),
         line_m=float(rng.uniform(0.1, 0.2)),
-        edge=int(rng.choice([zones.MARKING, zones.ASPHALT, zones.YELLOW])),
-        centre=(zones.YELLOW if yellow else zones.MARKING) if lanes % 2 == 0 and rng.random() < 0.6 else zones.ASPHALT,
+        edge=int(rng.choice([paint.MARKING, paint.ASPHALT, paint.YELLOW])),
+        centre=(paint.YELLOW if yellow else paint.MARKING) if lanes % 2 == 0 and rng.random() < 0.6 else paint.ASPHALT,
         zebra_m=float(rng.uniform(8, 60)) if rng.random() < 0.35 else -100.0,
         patched=float(rng.uniform(0.0, 0.35)) if rng.random() < 0.5 else 0.0,
         verge_m=float(rng.uniform(0.5, 6.0)), kerb_stone_m=float(rng.choice([0.0, rng.uniform(0.1, 0.3)])),

@@ -19,6 +19,7 @@ from msdepth_training.scenes import (
 )
 from msdepth_training.scenes.instances import BOX, GROUND_ZONES, HEDGE, LEAVES, TAPERED, Builder
 from msdepth_training.scenes.placing import Road
+from msdepth_training.scenes.sample import CLEAR_S, is_clear
 from msdepth_training.scenes.sensors import COUNTS_PER_K
 from msdepth_training.scenes.terrain import Terrain
 from msdepth_training.scenes.textures import (
@@ -28,7 +29,6 @@ from msdepth_training.scenes.textures import (
     TEST_SIGN_LAYERS,
     atlas,
 )
-from msdepth_training.scenes.world import CLEAR_S, is_clear
 
 H, W = 64, 160
 

@@ -16,6 +16,7 @@ from msdepth_training.scenes.instances import BOX, Builder, log_uniform
 from msdepth_training.scenes.materials import vary
 from msdepth_training.scenes.placing import Road
 from msdepth_training.scenes.rig import AHEAD, Looks, rotation
+from msdepth_training.scenes.room import Room
 from msdepth_training.scenes.scene import Scene, Split
 from msdepth_training.scenes.style import scene_style
 from msdepth_training.scenes.textures import (
@@ -96,10 +97,10 @@ def _lamps(rng: np.random.Generator, aside_m: float, length_m: float) -> Tensor:
     return torch.tensor(lamps[: int(rng.choice([0, 2, 6, 8]))], dtype=torch.float32).view(-1, 3)
 
 
-def _clear_box(scene: Scene) -> tuple[float, float, float, float]:
+def _clear_box(looks: Looks, *, rich: bool) -> tuple[float, float, float, float]:
     """Left, right, back and front of what must stay clear, metres, along the direction in which the rig looks."""
-    left, right, back, front = scene.looks.reach_m
-    aside, ahead = CLEARANCE_M["aside"], RICH_AHEAD_M if scene.style.rich else CLEARANCE_M["ahead"]
+    left, right, back, front = looks.reach_m
+    aside, ahead = CLEARANCE_M["aside"], RICH_AHEAD_M if rich else CLEARANCE_M["ahead"]
     return -left - aside, right + aside, -back - CLEARANCE_M["behind"], front + ahead
 
 
@@ -110,7 +111,7 @@ def is_clear(scene: Scene, *, until_s: float) -> bool:
         scene: with the vehicle at z = 0 at time 0.
         until_s: how long it drives, seconds.
     """
-    left, right, back, front = _clear_box(scene)
+    left, right, back, front = _clear_box(scene.looks, rich=scene.style.rich)
     turn = torch.tensor(rotation(0.0, scene.looks.yaw_rad, 0.0), dtype=torch.float32)
     for time_s in np.arange(0.0, until_s + 0.05, 0.1):
         corners = raycast.box_corners(scene.instances, float(time_s))
@@ -204,9 +205,11 @@ def _draw_rich(
     near = obstacles.draw_cast(rng)
     speed = float(rng.uniform(0, 2)) if near and rng.random() < 0.65 else drive.speed_mps
     drive = drive._replace(speed_mps=speed)
-    streets.traffic(b, road, drive, test=test)
-    if near:
-        obstacles.stage(b, road, obstacles.Viewpoint(b.eye_m, drive, looks.yaw_rad), near, test=test)
+    at, room = obstacles.Viewpoint(b.eye_m, drive, looks.yaw_rad), Room(b)
+    x, seen = at.middle(road)
+    room.reserve(x, at.z, seen, _clear_box(looks, rich=True))
+    streets.traffic(b, road, drive, room, test=test)
+    obstacles.stage(b, road, at, near, room, test=test)
     if floating:
         streets.floating(b)
     paint = streets.draw_paint(rng, lanes)

@@ -14,9 +14,10 @@ from msdepth_training.scenes.conditions import Conditions
 from msdepth_training.scenes.instances import BOX, Builder, log_uniform
 from msdepth_training.scenes.materials import Material, vary
 from msdepth_training.scenes.paint import Paint
-from msdepth_training.scenes.placing import Drive, Road
+from msdepth_training.scenes.placing import Drive, Road, Stand
+from msdepth_training.scenes.room import Room
 from msdepth_training.scenes.terrain import Terrain
-from msdepth_training.scenes.vehicles import vehicle
+from msdepth_training.scenes.vehicles import half_size_m, vehicle, vehicle_kind
 
 BEHIND_M = -14.0
 """Streets begin behind the vehicle, where cameras do not look but shadows come from."""
@@ -221,8 +222,8 @@ def draw_drive(rng: np.random.Generator, road: Road, *, back: bool) -> Drive:
     return Drive(across, float(rng.uniform(0, 16)), own, two_way, back)
 
 
-def traffic(b: Builder, road: Road, drive: Drive, *, test: bool) -> None:
-    """Parked and moving vehicles; those in the own lane go about as fast as the vehicle."""
+def traffic(b: Builder, road: Road, drive: Drive, room: Room, *, test: bool) -> None:
+    """Parked and moving vehicles where there is room; those in the own lane go about as fast as the vehicle."""
     rng = b.rng
     for side in (-1, 1):
         if rng.random() < 0.4:
@@ -231,7 +232,7 @@ def traffic(b: Builder, road: Road, drive: Drive, *, test: bool) -> None:
             while z < end:
                 angle = turned + float(rng.normal(0, 0.03) if rng.random() < 0.9 else rng.normal(0, 0.4))
                 stand = road.stand(b, side * (road.half_m - 1.05), z, turned=angle)
-                vehicle(b, stand, test=test, running=rng.random() < 0.15)
+                _place(b, stand, room, test=test, running=rng.random() < 0.15)
                 z += float(rng.uniform(5.8, 9.0) if rng.random() < 0.6 else rng.uniform(7, 18))
     for lane in range(road.lanes):
         across, towards = (lane - 0.5 * (road.lanes - 1)) * road.lane_m, drive.towards(lane, road.lanes)
@@ -240,8 +241,14 @@ def traffic(b: Builder, road: Road, drive: Drive, *, test: bool) -> None:
         speed = drive.speed_mps * float(rng.uniform(0.7, 1.3)) if own else float(rng.uniform(0, 15))
         while z < road.length_m and rng.random() < 0.62:
             stand = road.stand(b, across + float(rng.normal(0, 0.15)), z, turned=0.0 if towards > 0 else math.pi)
-            vehicle(b, stand.moving(speed), test=test, running=True)
+            _place(b, stand.moving(speed), room, test=test, running=True)
             z += log_uniform(rng, 8, 50)
+
+
+def _place(b: Builder, stand: Stand, room: Room, *, test: bool, running: bool) -> None:
+    kind = vehicle_kind(b.rng, test=test)
+    if room.is_free(stand, half_size_m(kind)):
+        vehicle(b, stand, test=test, running=running, kind=kind)
 
 
 def lamp_lights(rng: np.random.Generator, road: Road) -> Tensor:

@@ -9,10 +9,11 @@ import torch
 
 from msdepth_training.geometry import pixel_rays
 from msdepth_training.scenes import materials, obstacles, plane_in_camera, render_frame, sample_rig, sample_scene
-from msdepth_training.scenes.instances import BOX, GROUND_ZONES, Builder
+from msdepth_training.scenes.instances import BOX, ELLIPSOID, GROUND_ZONES, Builder
 from msdepth_training.scenes.obstacles import GROUPS, Viewpoint, stage
 from msdepth_training.scenes.placing import Drive, Road
 from msdepth_training.scenes.rig import Looks
+from msdepth_training.scenes.room import Room
 from msdepth_training.scenes.terrain import Terrain
 
 H, W = 48, 120
@@ -52,7 +53,7 @@ def test_every_group_stands_on_the_ground_before_the_rig(name, yaw):
     found = []
     for seed in range(6):
         b = builder(seed)
-        stage(b, ROAD, Viewpoint(20.0, STANDING, yaw), (name,), test=False)
+        stage(b, ROAD, Viewpoint(20.0, STANDING, yaw), (name,), Room(b), test=False)
         found += [(*row["centre_m"], min(row["half_m"])) for row in b.rows]
     x, y, z, half = np.array(found).T
     ahead = (x - 1.5) * math.sin(yaw) + (z - 20.0) * math.cos(yaw)
@@ -64,19 +65,33 @@ def test_every_group_stands_on_the_ground_before_the_rig(name, yaw):
 
 def test_nothing_is_put_where_something_stands():
     b = builder(0)
+    room = Room(b)
     for _ in range(40):
-        stage(b, ROAD, Viewpoint(20.0, STANDING, 0.0), ("riders",), test=False)
+        stage(b, ROAD, Viewpoint(20.0, STANDING, 0.0), ("riders",), room, test=False)
     spots = np.array([c[:2] for c in b.contacts])
     apart = np.hypot(*(spots[:, None] - spots[None]).T) + 10.0 * np.eye(len(spots))
     assert len(spots) > 3
     assert apart.min() > 0.8
 
 
+def test_there_is_room_below_a_crown_and_none_within_a_wall_or_on_the_vehicle_s_way():
+    b = builder(0)
+    room, stand = Room(b), ROAD.stand(b, 0.0, 20.0, turned=0.6)
+    assert room.is_free(stand, (1.0, 2.0))
+    b.add(ELLIPSOID, (0.0, -6.0, 20.0), (3.0, 3.0, 3.0), materials.FOLIAGE, layer=0)
+    assert room.is_free(stand, (1.0, 2.0))
+    b.add(BOX, (1.6, -1.0, 20.0), (0.05, 1.0, 8.0), materials.SOIL, layer=0, yaw=0.3)
+    assert not room.is_free(stand, (1.0, 2.0))
+    room.reserve(1.0, 40.0, -0.5 * math.pi, (-1.0, 1.0, -1.0, 6.0))
+    assert not room.is_free(ROAD.stand(b, -4.0, 40.0), (0.5, 0.5))
+    assert room.is_free(ROAD.stand(b, 4.0, 40.0), (0.5, 0.5))
+
+
 def test_whoever_drives_is_not_blocked_by_what_stands_in_the_way():
     """At 12 m/s, what is put right ahead is about as fast."""
     for seed in range(20):
         b = builder(seed)
-        stage(b, ROAD, Viewpoint(0.0, STANDING._replace(speed_mps=12.0), 0.0), ("vehicle",), test=False)
+        stage(b, ROAD, Viewpoint(0.0, STANDING._replace(speed_mps=12.0), 0.0), ("vehicle",), Room(b), test=False)
         assert all(9.0 < row["velocity_mps"][2] < 14.0 for row in b.rows)
 
 
@@ -103,7 +118,7 @@ def test_a_vehicle_shades_the_ground_beside_it_under_an_overcast_sky():
         beside = road & (point[0].abs() > 3.0) & ((point[2] - 9.0).abs() < 2.0)
         image = (frame.images["rgb"].float().mean(dim=0) / 255.0) ** 2.2
         levels.append(float(image[below].mean() / image[beside].mean()))
-    assert levels[1] < 0.4 * levels[0]
+    assert levels[1] < 0.5 * levels[0]
 
 
 def test_a_third_of_the_streets_has_no_near_group():

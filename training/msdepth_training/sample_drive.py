@@ -28,7 +28,7 @@ from msdepth_training.scenes import SceneRig, render_frame, sample_scene
 from msdepth_training.scenes.faults import wiper
 from msdepth_training.scenes.render import Frame
 from msdepth_training.scenes.rig import MS2_CENTRE_M, MS2_PITCH_RAD, rotation
-from msdepth_training.scenes.world import Scene
+from msdepth_training.scenes.scene import Scene
 
 SEED = 263
 """One of the streets where nothing comes nearer than a metre to the vehicle."""

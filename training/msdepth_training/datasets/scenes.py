@@ -20,8 +20,8 @@ from msdepth_ros.core.spectra import SPECTRA, normalise
 from msdepth_training.errors import TrainingError
 from msdepth_training.geometry import scale_intrinsics
 from msdepth_training.scenes import CONDITIONS, render_frame, sample_rig, sample_scene
+from msdepth_training.scenes.scene import Split
 from msdepth_training.scenes.style import scene_style
-from msdepth_training.scenes.world import Split
 
 VALIDATION_SEED, TEST_SEED = 1_000_000, 2_000_000
 """First seeds of scenes training never sees. Rigs and sensors are drawn from the seed alone: seeds must not meet."""
@@ -92,7 +92,7 @@ class Samples:
 
 def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
     """All frames of one sequence, each by the names of `Samples` without `previous`, ready to be stored."""
-    condition = seed % len(CONDITIONS)
+    condition = _condition(scenes, seed)
     rng = np.random.default_rng([seed, 3])
     rig = sample_rig(
         rng, scenes.height, scenes.width, jitter=scenes.jitter, style=scenes.style, baseline=scenes.baseline
@@ -118,6 +118,13 @@ def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
         )
         time_s += float(rng.uniform(0.3, 1.2))
     return rows
+
+
+def _condition(scenes: SceneSet, seed: int) -> int:
+    """Index into `CONDITIONS`: in turn; of rich training scenes every other one is by day, like most real images."""
+    if scenes.split == "train" and scene_style(scenes.style).rich:
+        return CONDITIONS.index("day") if seed % 2 == 0 else seed // 2 % len(CONDITIONS)
+    return seed % len(CONDITIONS)
 
 
 def _late_s(scenes: SceneSet, seed: int) -> dict[str, float]:

@@ -4,7 +4,8 @@ from msdepth_training.scenes.conditions import CONDITIONS, Conditions
 from msdepth_training.scenes.ground import plane_in_camera, road_plane
 from msdepth_training.scenes.render import Frame, render_frame
 from msdepth_training.scenes.rig import SceneRig, sample_rig
-from msdepth_training.scenes.world import Scene, sample_scene
+from msdepth_training.scenes.sample import sample_scene
+from msdepth_training.scenes.scene import Scene
 
 __all__ = [
     "CONDITIONS",

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from msdepth_training.scenes.rig import rotation
-
-if TYPE_CHECKING:
-    from msdepth_training.scenes.world import Scene
+from msdepth_training.scenes.scene import Scene
 
 STEP_S = 0.05
 SWAY_HZ = 1.3

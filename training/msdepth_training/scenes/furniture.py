@@ -100,6 +100,7 @@ def rail(s: Stand, length: float, style: int, material: Material) -> None:
     """A piece of guard rail, railing, wall or panel fence along the road."""
     half = 0.5 * length
     if style == 2:
+        s.darken(0.12, half)
         s.add(BOX, (0.0, 0.3, 0.0), (0.12, 0.6, half), material)
         return
     bars = ((0.6, 0.15),) if style == 0 else ((0.25, 0.03), (0.6, 0.03), (0.95, 0.03))
@@ -111,6 +112,7 @@ def rail(s: Stand, length: float, style: int, material: Material) -> None:
 
 def small(s: Stand) -> None:
     """A bollard, a cone, a bin, a box or a hydrant."""
+    s.darken(0.15, 0.15)
     rng, kind, thing = (
         s.b.rng,
         int(s.b.rng.integers(4)),
@@ -156,6 +158,7 @@ def person(s: Stand) -> None:
     rng, height = s.b.rng, float(s.b.rng.normal(1.7, 0.1) if s.b.rng.random() < 0.75 else s.b.rng.uniform(0.9, 1.6))
     coat, trousers, stride = materials.cloth(rng), materials.cloth(rng), float(rng.uniform(0.0, 0.3))
     hip, neck = 0.5 * height, 0.84 * height
+    s.darken(0.12, 0.12 + 0.5 * stride)
     for side in (-1, 1):
         s.limb((0.08 * side, hip, 0.0), (0.1 * side, 0.03, side * stride), (0.09, 0.06), trousers)
         s.limb((0.2 * side, 0.8 * height, 0.0), (0.26 * side, 0.45 * height, -side * stride), (0.06, 0.045), coat)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from msdepth_training.scenes import ego
+from msdepth_training.scenes.scene import Scene
 from msdepth_training.scenes.terrain import across_road
-from msdepth_training.scenes.world import Scene
 
 NEAR_M, FAR_M = 3.0, 20.0
 """How far ahead of the rig the plane is fitted to the ground."""

@@ -54,7 +54,7 @@ def _trim(s: Stand, side: int, size: Size, wall: Material) -> None:
 
 
 def _block(s: Stand, side: int, size: Size) -> None:
-    wall = materials.facade(s.b.rng)
+    wall = materials.wall(s.b.rng)
     _walls(s, side, size, wall, **_panes(s.b.rng))
     _trim(s, side, size, wall)
     if s.b.rng.random() < 0.5:  # what stands on flat roofs
@@ -69,7 +69,7 @@ def _block(s: Stand, side: int, size: Size) -> None:
 
 def _house(s: Stand, side: int, size: Size) -> None:
     """With a saddle roof along or across the road, and a chimney."""
-    rng, wall, (depth, _, half) = s.b.rng, materials.facade(s.b.rng), size
+    rng, wall, (depth, _, half) = s.b.rng, materials.wall(s.b.rng), size
     height, half = float(rng.uniform(2.8, 6.5)), min(half, float(rng.uniform(4, 8)))
     _walls(s, side, (depth, height, half), wall, **_panes(rng))
     tiles = vary(rng, Material((0.28, 0.12, 0.08), 0.4, 0.93, 13.0, 0.0, (0.3, 0.25, 0.5)))
@@ -83,7 +83,7 @@ def _house(s: Stand, side: int, size: Size) -> None:
 
 def _shops(s: Stand, side: int, size: Size) -> None:
     """Glass, signs and awnings on the ground floor, flats above."""
-    rng, wall, (_, _, half) = s.b.rng, materials.facade(s.b.rng), size
+    rng, wall, (_, _, half) = s.b.rng, materials.wall(s.b.rng), size
     _walls(s, side, size, wall, **_panes(rng))
     _trim(s, side, size, wall)
     ahead = -half
@@ -108,7 +108,7 @@ def _shops(s: Stand, side: int, size: Size) -> None:
 def _tower(s: Stand, side: int, size: Size) -> None:
     """A high block set back on a lower one."""
     rng, (depth, height, half) = s.b.rng, size
-    wall = materials.facade(rng)
+    wall = materials.wall(rng)
     _walls(s, side, (depth, 0.35 * height + 3, half), wall, **_panes(rng))
     up = 0.8 * height + 6
     s.add(BOX, (side * 0.55 * depth, up, 0.0), (0.38 * depth, up, 0.7 * half), vary(rng, wall), **_panes(rng))
@@ -126,7 +126,7 @@ def _office(s: Stand, side: int, size: Size) -> None:
 def _silo(s: Stand, side: int, size: Size) -> None:
     """Round towers with domes."""
     rng, (depth, height, half) = s.b.rng, size
-    wall, radius = materials.facade(rng), min(0.5 * depth, 0.5 * half)
+    wall, radius = materials.wall(rng), min(0.5 * depth, 0.5 * half)
     for ahead in (-0.5 * half, 0.5 * half):
         up = 0.5 * height * float(rng.uniform(0.7, 1.2))
         s.add(TUBE, (side * radius, up - 1, ahead), (radius, up + 1, radius), wall)
@@ -142,7 +142,7 @@ def _silo(s: Stand, side: int, size: Size) -> None:
 def _arcade(s: Stand, side: int, size: Size) -> None:
     """A block on columns, with steps inwards above."""
     rng, (depth, height, half) = s.b.rng, size
-    wall = materials.facade(rng)
+    wall = materials.wall(rng)
     _walls(s, side, (depth, height, half), vary(rng, wall), **_panes(rng))
     s.add(BOX, (-1.2 * side, 4.0 + 0.15 * height, 0.0), (1.5, 0.5 + 0.15 * height, half), wall, **_panes(rng))
     for ahead in np.arange(-half + 0.4, half, float(rng.uniform(2.5, 4))):
@@ -164,7 +164,7 @@ def skyline(s: Stand) -> None:
     """A high building far away."""
     rng = s.b.rng
     height, wide = float(rng.uniform(15, 70)), float(rng.uniform(6, 20))
-    wall = materials.facade(rng)
+    wall = materials.wall(rng)
     s.add(
         BOX,
         (0.0, 0.5 * height - 10, 0.0),

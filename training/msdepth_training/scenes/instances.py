@@ -91,6 +91,8 @@ class Builder:
     """Textures of signs to choose from."""
     eye_m: float = 0.0
     """z of the cameras at time 0: what is far from there is drawn with less detail."""
+    contacts: list[tuple[float, ...]] = field(default_factory=list)
+    """Where something stands close over the ground: x, z, half width, half length, yaw, velocity along x and z."""
     rows: list[dict[str, object]] = field(default_factory=list)
     """One per thing, by the names of `Instances`."""
 

@@ -27,36 +27,57 @@ def lorry(b: Builder, s: Stand, kind: str, *, running: bool) -> None:
     axles = (-0.75, -0.62, -0.49, 0.3, 0.72) if kind == "semi" else (-0.62, -0.38, 0.66)
     wheels(b, s, radius, w, tuple(a * half for a in axles), running=running)
     long = _cab(b, s, w, half, colour, low=kind == "camper")
-    rear, front = -half, half - long - float(rng.uniform(0.1, 0.6 if kind == "semi" else 0.25))
-    middle, reach = 0.5 * (rear + front), 0.5 * (front - rear)
-    cargo = _cargo_material(rng)
+    front = half - long - float(rng.uniform(0.1, 0.6 if kind == "semi" else 0.25))
+    bed = (w, 0.5 * (front - half), 0.5 * (front + half))  # it reaches to the rear end, -half
     if kind in ("truck", "semi", "camper"):
-        layer = b.sign() if rng.random() < 0.5 else None
-        high = 0.5 * ((2.9 if kind == "camper" else top) - 0.95)
-        place, size = (0.0, 0.95 + high, middle), (w + 0.03, high, reach)
-        s.add(BOX, place, size, cargo, layer=layer, texels_per_m=60.0, gloss=float(rng.uniform(0.1, 0.5)))
-        _rear_doors(b, s, w, high, rear)
-        if kind == "camper":
-            for side in (-1, 1):
-                s.add(BOX, (side * (w + 0.03), 2.0, middle), (0.02, 0.3, 0.3 * reach), materials.GLASS, gloss=0.9)
-    elif kind == "tanker":
-        along = {"tilt": 0.5 * math.pi, "gloss": 0.7}
-        s.add(TUBE, (0.0, 2.1, middle), (1.1, reach, 1.1), cargo._replace(emissivity=0.4), **along)
-        s.add(BOX, (0.0, 3.15, middle), (0.25, 0.06, 0.8 * reach), materials.PLASTIC)
-    elif kind == "dumper":
-        tall = float(rng.uniform(0.6, 1.1))
-        s.add(BOX, (0.0, 1.0 + tall, middle), (w, tall, reach), colour._replace(contrast=(0.3, 0.2, 0.5)))
-        s.add(BOX, (0.0, 1.0 + 2 * tall, middle), (0.9 * w, 0.15, 0.92 * reach), materials.SOIL)
-        for ahead in np.linspace(-0.85, 0.85, 6) * reach:
-            s.add(BOX, (0.0, 1.0 + tall, middle + float(ahead)), (w + 0.05, tall, 0.05), colour)
+        _box(b, s, bed, 2.9 if kind == "camper" else top, windows=kind == "camper")
     else:
-        s.add(BOX, (0.0, 1.05, middle), (w, 0.1, reach), materials.vary(rng, materials.WOOD))
-        for ahead in np.arange(-0.7, 0.8, 0.45) * reach:
-            load = materials.anything(rng)._replace(offset_k=0.0)
-            size = (float(rng.uniform(0.4, 0.9)) * w, float(rng.uniform(0.2, 0.8)), 0.2 * reach)
-            s.add(BOX, (0.0, 1.15 + size[1], middle + float(ahead)), size, load)
+        {"tanker": _tank, "dumper": _bulk, "flatbed": _goods}[kind](b, s, bed)
     s.add(BOX, (0.0, 0.05, 0.0), (0.9 * w, 0.03, 0.95 * half), materials.SHADOW)
+    s.darken(w, half)
     ends(b, s, (w, half + 0.02, 0.5, 1.2), colour, running=running)
+
+
+Bed = tuple[float, float, float]
+"""What a lorry carries things on: half its width, where its middle is ahead of the lorry's, half its length; metres."""
+
+
+def _box(b: Builder, s: Stand, bed: Bed, top: float, *, windows: bool) -> None:
+    rng, (w, middle, reach) = b.rng, bed
+    layer, high = b.sign() if rng.random() < 0.5 else None, 0.5 * (top - 0.95)
+    place, size = (0.0, 0.95 + high, middle), (w + 0.03, high, reach)
+    shine = float(rng.uniform(0.1, 0.5))
+    s.add(BOX, place, size, _cargo_material(rng), layer=layer, texels_per_m=60.0, gloss=shine)
+    _rear_doors(b, s, w, high, middle - reach)
+    if windows:
+        s.add(BOX, (0.0, 2.0, middle), (w + 0.05, 0.3, 0.3 * reach), materials.GLASS, gloss=0.9)
+
+
+def _tank(b: Builder, s: Stand, bed: Bed) -> None:
+    _, middle, reach = bed
+    shell = _cargo_material(b.rng)._replace(emissivity=0.4)
+    s.add(TUBE, (0.0, 2.1, middle), (1.1, reach, 1.1), shell, tilt=0.5 * math.pi, gloss=0.7)
+    s.add(BOX, (0.0, 3.15, middle), (0.25, 0.06, 0.8 * reach), materials.PLASTIC)
+
+
+def _bulk(b: Builder, s: Stand, bed: Bed) -> None:
+    """A ribbed tub full of soil."""
+    (w, middle, reach), colour = bed, paint(b.rng)
+    tall = float(b.rng.uniform(0.6, 1.1))
+    s.add(BOX, (0.0, 1.0 + tall, middle), (w, tall, reach), colour._replace(contrast=(0.3, 0.2, 0.5)))
+    s.add(BOX, (0.0, 1.0 + 2 * tall, middle), (0.9 * w, 0.15, 0.92 * reach), materials.SOIL)
+    for ahead in np.linspace(-0.85, 0.85, 6) * reach:
+        s.add(BOX, (0.0, 1.0 + tall, middle + float(ahead)), (w + 0.05, tall, 0.05), colour)
+
+
+def _goods(b: Builder, s: Stand, bed: Bed) -> None:
+    """Boxes of all sizes on planks."""
+    rng, (w, middle, reach) = b.rng, bed
+    s.add(BOX, (0.0, 1.05, middle), (w, 0.1, reach), materials.vary(rng, materials.WOOD))
+    for ahead in np.arange(-0.7, 0.8, 0.45) * reach:
+        size = (float(rng.uniform(0.4, 0.9)) * w, float(rng.uniform(0.2, 0.8)), 0.2 * reach)
+        load = materials.anything(rng)._replace(offset_k=0.0)
+        s.add(BOX, (0.0, 1.15 + size[1], middle + float(ahead)), size, load)
 
 
 def _cargo_material(rng: np.random.Generator) -> Material:
@@ -108,6 +129,7 @@ def bus(b: Builder, s: Stand, *, running: bool) -> None:
     s.add(BOX, (0.0, 0.35 + 0.93 * top, half), (0.6 * w, 0.12, 0.03), board, layer=b.sign(), texels_per_m=120.0,
           emission=0.3)  # fmt: skip
     s.add(BOX, (0.0, 0.05, 0.0), (0.9 * w, 0.03, 0.95 * half), materials.SHADOW)
+    s.darken(w, half)
     ends(b, s, (w, half + 0.02, 0.4, 1.1), colour, running=running)
 
 
@@ -127,3 +149,4 @@ def trailer(b: Builder, s: Stand) -> None:
     for side in (-1, 1):
         s.add(BOX, (0.85 * side * w, 0.6, -half), (0.1, 0.07, 0.03), materials.lamp((0.35, 0.03, 0.03)), gloss=0.5)
     s.add(BOX, (0.0, 0.04, 0.0), (0.85 * w, 0.03, 0.9 * half), materials.SHADOW)
+    s.darken(0.9 * w, 0.9 * half)

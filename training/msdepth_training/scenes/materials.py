@@ -44,6 +44,7 @@ WOOD = Material((0.33, 0.24, 0.15), 0.50, 0.93, 6.0, 0.0, (0.35, 0.3, 0.4))
 
 YELLOW = Material((0.55, 0.40, 0.08), 0.55, 0.94, 9.0, 1.5, (0.14, 0.14, 0.2))
 PATCH = Material((0.08, 0.08, 0.085), 0.115, 0.95, 15.0, 2.0, (0.14, 0.14, 0.35))
+SNOW = Material((0.72, 0.74, 0.78), 0.68, 0.98, 0.0, -6.0, (0.1, 0.1, 0.4))
 PLASTIC = Material((0.035, 0.035, 0.037), 0.06, 0.94, 6.0, 0.5, (0.1, 0.1, 0.3))
 SHADOW = Material((0.012, 0.012, 0.013), 0.02, 0.95, 2.0, 1.0, (0.1, 0.1, 0.2))
 """Of what lies under a vehicle, where no light gets."""
@@ -87,6 +88,17 @@ def facade(rng: np.random.Generator) -> Material:
     return Material(
         _tint(rng, 0.15, 0.6, 0.35), float(rng.uniform(0.3, 0.65)), 0.93,
         float(rng.uniform(4, 11)), float(rng.uniform(0, 3)),
+        (contrast, 0.8 * contrast, float(rng.uniform(0.2, 0.8))),
+    )  # fmt: skip
+
+
+def wall(rng: np.random.Generator) -> Material:
+    """Like a facade, but as often as not pale: white plaster, light stone, panels without texture."""
+    if rng.random() < 0.55:
+        return facade(rng)
+    contrast, pale = float(rng.uniform(0.01, 0.15)), _tint(rng, 0.5, 0.82, 0.08)
+    return Material(
+        pale, float(rng.uniform(0.5, 0.8)), 0.93, float(rng.uniform(2, 8)), float(rng.uniform(-1, 3)),
         (contrast, 0.8 * contrast, float(rng.uniform(0.2, 0.8))),
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ def streaks(depth_m: Tensor, rays: Tensor, k: Tensor, later_from_now: Tensor) ->
     moved = torch.einsum("ij,jhw->ihw", later_from_now[:3, :3], point) + later_from_now[:3, 3, None, None]
     z = moved[2].clamp(min=0.1)
     shift = torch.stack((k[0, 0] * (moved[0] / z - rays[0]), k[1, 1] * (moved[1] / z - rays[1])))
-    length = shift.norm(dim=0, keepdim=True)
+    length = torch.hypot(shift[0], shift[1])
     return shift * (LONGEST_PX / length.clamp(min=LONGEST_PX))
 
 

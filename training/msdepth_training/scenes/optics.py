@@ -45,6 +45,8 @@ class Optics:
     """How long the shutter stays open in the dark; in daylight for an eighth of that."""
     soft_px: float
     """Blur besides the lens's own: focus, demosaicing, compression."""
+    cast: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Gains of red, green and blue: light, coated glass and white balance colour all of an image."""
 
 
 def sample_optics(rng: np.random.Generator) -> Optics:
@@ -63,7 +65,14 @@ def sample_optics(rng: np.random.Generator) -> Optics:
         noise=float(np.exp(rng.uniform(math.log(0.1), math.log(1.2)))),
         exposure_s=float(rng.uniform(0.0, 0.03)),
         soft_px=float(rng.uniform(0.1, 0.9)),
+        cast=_cast(rng),
     )
+
+
+def _cast(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Mostly between bluish and reddish; some glass is green."""
+    warm, green = rng.normal(0.0, 0.12), abs(rng.normal(0.0, 0.25)) if rng.random() < 0.25 else rng.normal(0.0, 0.04)
+    return float(np.exp(warm - 0.7 * green)), 1.0, float(np.exp(-warm - 0.35 * green))
 
 
 def spread(image: Tensor, share_of_height: float) -> Tensor:
@@ -78,12 +87,14 @@ def spread(image: Tensor, share_of_height: float) -> Tensor:
 
 
 def lens(radiance: Tensor, optics: Optics) -> Tensor:
-    """Vignetting and veil on radiance [C, h, w]."""
+    """Colour of the glass, vignetting and veil on radiance [C, h, w]."""
     _, height, width = radiance.shape
     y = torch.linspace(-1, 1, height, device=radiance.device)[:, None]
     x = torch.linspace(-1, 1, width, device=radiance.device)[None]
     fall = 1.0 - optics.vignetting * (x * x + y * y) / 2.0
     thick = (1.0 + optics.veil_side[0] * x + optics.veil_side[1] * y).clamp(min=0.0)
+    if radiance.shape[0] == 3:
+        radiance = radiance * radiance.new_tensor(optics.cast)[:, None, None]
     return radiance * fall + optics.veil * radiance.mean(dim=(1, 2), keepdim=True) * thick
 
 

@@ -43,6 +43,12 @@ class Stand:
             kind, self.world(*place), half, material, yaw=self.yaw + yaw, tilt=tilt, velocity=self.velocity, **more
         )
 
+    def darken(self, half_width_m: float, half_length_m: float) -> None:
+        """Light hardly gets below what stands here, and little to the ground beside it."""
+        self.b.contacts.append(
+            (self.x, self.z, half_width_m, half_length_m, self.yaw, self.velocity[0], self.velocity[2])
+        )
+
     def limb(self, start: Triple, end: Triple, radii: tuple[float, float], material: Material, **more: Any) -> None:  # noqa: ANN401
         """A round bar between two points of the assembly, from its thick to its thin end."""
         a, b = self.world(*start), self.world(*end)

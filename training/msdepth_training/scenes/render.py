@@ -17,9 +17,9 @@ from msdepth_training.scenes.ground import road_plane
 from msdepth_training.scenes.optics import Optics, sample_optics
 from msdepth_training.scenes.raycast import Hits, Leaves
 from msdepth_training.scenes.rig import SceneRig
+from msdepth_training.scenes.scene import Scene
 from msdepth_training.scenes.surfaces import Surface, surface
 from msdepth_training.scenes.textures import atlas
-from msdepth_training.scenes.world import Scene
 
 SHADOW_SIZE = 384
 """Cells per side of the shadow map."""
@@ -107,17 +107,28 @@ def _moment(scene: Scene, time_s: float, device: torch.device) -> _Moment:
     return _Moment(scene, textures, leaves, world_from_vehicle, corners, shadow, time_s)
 
 
-def _sunlit(shadow: tuple[Tensor, Tensor] | None, s: Surface) -> Tensor:
-    """[h, w] 1 where the sun reaches the surface, else 0; beyond the shadow map it does."""
+def _sunlit(shadow: tuple[Tensor, Tensor] | None, s: Surface, *, soft: bool) -> Tensor:
+    """[h, w] 1 where the sun reaches the surface, else 0; beyond the shadow map it does. Soft edges are a cell wide."""
     if shadow is None:
         return torch.ones_like(s.distance_m)
     distance, frame = shadow
     local = [sum(p * float(frame[i, j]) for j, p in enumerate(s.point)) - float(frame[i, 3]) for i in range(3)]
     u, v = (x * (SHADOW_SIZE / SHADOW_SPAN_M) for x in local[:2])
     inside = (u >= 0) & (u < SHADOW_SIZE) & (v >= 0) & (v < SHADOW_SIZE)
-    column, row = u.round().long().clamp(0, SHADOW_SIZE - 1), v.round().long().clamp(0, SHADOW_SIZE - 1)
-    first = distance.reshape(-1)[row * SHADOW_SIZE + column]
-    return torch.where(inside & (local[2] > first + 0.35), 0.0, 1.0)
+    if not soft:
+        return 1.0 - _behind(distance, u.round().long(), v.round().long(), local[2]) * inside
+    left, top = u.floor(), v.floor()
+    right_share, bottom_share, dark = u - left, v - top, torch.zeros_like(u)
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        share = (bottom_share if i else 1.0 - bottom_share) * (right_share if j else 1.0 - right_share)
+        dark += share * _behind(distance, left.long() + j, top.long() + i, local[2])
+    return 1.0 - dark * inside
+
+
+def _behind(distance: Tensor, column: Tensor, row: Tensor, local_z: Tensor) -> Tensor:
+    """1.0 where a point is farther from the sun than what the shadow map has in a cell."""
+    column, row = column.clamp(0, SHADOW_SIZE - 1), row.clamp(0, SHADOW_SIZE - 1)
+    return (local_z > distance.reshape(-1)[row * SHADOW_SIZE + column] + 0.35).float()
 
 
 def render_frame(
@@ -220,4 +231,4 @@ def _visible(m: _Moment, rig: SceneRig, spectrum: str) -> tuple[Surface, Tensor]
     s = surface(
         m.scene, hits, origin, direction, m.textures, time_s=m.time_s, pixel_rad=1.0 / float(k[0, 0])
     )  # fmt: skip
-    return s, _sunlit(m.shadow, s)
+    return s, _sunlit(m.shadow, s, soft=m.scene.style.rich)

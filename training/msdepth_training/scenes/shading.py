@@ -7,10 +7,16 @@ import math
 import torch
 from torch import Tensor
 
+from msdepth_training.scenes.instances import GROUND_ZONES
 from msdepth_training.scenes.primitives import Vector
+from msdepth_training.scenes.scene import Scene
 from msdepth_training.scenes.surfaces import Surface
 from msdepth_training.scenes.textures import look_up
-from msdepth_training.scenes.world import Scene
+
+SHADE_M = 0.3
+"""How far beside what stands on the ground its shade fades to a third."""
+SHADED_M = 40.0
+"""Farther away it is not drawn."""
 
 
 def _dot(a: Vector, b: tuple[float, float, float] | Vector) -> Tensor:
@@ -72,7 +78,7 @@ def reflected(
     albedo = torch.where(s.glass, torch.full_like(albedo, 0.035), albedo) * (1.0 - 0.35 * c.rain)
     grey = albedo.new_tensor([0.75] if nir else [0.75, 0.77, 0.8])[:, None, None]
     sky = _sky(scene, s, textures, grey.expand_as(albedo), nir=nir, time_s=time_s)
-    light = _light(scene, s, sunlit, forward, nir=nir)
+    light = _light(scene, s, sunlit, forward, nir=nir, time_s=time_s)
     mirrored = _mirrored(scene, s, sky)
     dark = _darkness(scene)
     glow = t.emission[s.instance] * (1.0 if dark else 0.3) + 0.12 * dark * s.lit_window
@@ -148,13 +154,33 @@ def _relief(scene: Scene, s: Surface, textures: Tensor, time_s: float) -> Tensor
     return torch.exp(c.clouds * c.cloud_relief * high * (0.35 * broad + 0.12 * fine)) * (0.75 + 1.5 * glow)
 
 
-def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bool) -> Tensor:
+def contact_shade(scene: Scene, s: Surface, time_s: float) -> Tensor:
+    """[h, w] how much of the sky's light reaches the ground below and beside what stands on it; 1 elsewhere."""
+    share = torch.ones_like(s.distance_m)
+    ground = (s.instance >= scene.instances.kind.shape[0] - GROUND_ZONES) & (s.distance_m < SHADED_M)
+    if scene.contacts.shape[0] == 0 or not bool(ground.any()):
+        return share
+    px, pz, left = s.point[0][ground], s.point[2][ground], share[ground]
+    low, high = (torch.stack((f(px), f(pz))) - m for f, m in ((torch.amin, SHADE_M * 4), (torch.amax, -SHADE_M * 4)))
+    for x, z, width, length, yaw, vx, vz in scene.contacts.tolist():
+        x, z, reach = x + time_s * vx, z + time_s * vz, math.hypot(width, length)
+        if x + reach < low[0] or x - reach > high[0] or z + reach < low[1] or z - reach > high[1]:
+            continue
+        c, sine = math.cos(yaw), math.sin(yaw)
+        dx, dz = px - x, pz - z
+        right = ((c * dx - sine * dz).abs() - width).clamp(min=0.0)
+        ahead = ((sine * dx + c * dz).abs() - length).clamp(min=0.0)
+        left = left * (1.0 - 0.85 * torch.exp(-torch.hypot(right, ahead) / SHADE_M))
+    return share.masked_scatter(ground, left)
+
+
+def _light(scene: Scene, s: Surface, sunlit: Tensor, forward: Tensor, *, nir: bool, time_s: float) -> Tensor:
     """[h, w] light that falls on the surfaces, in units of full daylight."""
     c, dark = scene.conditions, _darkness(scene)
     sun = c.sun_share * _dot(s.normal, c.sun_direction).clamp(min=0.0) * sunlit
     ambient = (1.0 - c.sun_share) * (0.6 - 0.4 * s.normal[1]) * (0.6 if nir and c.clouds < 1.0 else 1.0)
     if s.open_share is not None:
-        sun, ambient = sun * (0.4 + 0.6 * s.open_share), ambient * s.open_share
+        sun, ambient = sun * (0.4 + 0.6 * s.open_share), ambient * s.open_share * contact_shade(scene, s, time_s)
     lamps = dark * (_lamps(scene, s) + _headlights(s, forward)) * (0.35 if nir else 1.0)
     facing = (-_dot(s.normal, s.view)).clamp(min=0.0)
     own = c.active_nir * 40.0 * dark * facing / (s.distance_m**2 + 25.0) if nir else 0.0

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdepth_training.scenes import furniture, houses, materials, plants, things, zones
+from msdepth_training.scenes import furniture, houses, materials, paint, plants, things
 from msdepth_training.scenes.conditions import Conditions
 from msdepth_training.scenes.instances import BOX, Builder, log_uniform
-from msdepth_training.scenes.materials import vary
-from msdepth_training.scenes.placing import Drive, Road
+from msdepth_training.scenes.materials import Material, vary
+from msdepth_training.scenes.paint import Paint
+from msdepth_training.scenes.placing import Drive, Road, Stand
+from msdepth_training.scenes.room import Room
 from msdepth_training.scenes.terrain import Terrain
-from msdepth_training.scenes.vehicles import vehicle
-from msdepth_training.scenes.zones import Paint
+from msdepth_training.scenes.vehicles import half_size_m, vehicle, vehicle_kind
 
 BEHIND_M = -14.0
 """Streets begin behind the vehicle, where cameras do not look but shadows come from."""
@@ -25,12 +26,14 @@ KINDS = ("city", "suburb", "avenue", "avenue", "wood", "open", "open")
 
 
 def draw_terrain(rng: np.random.Generator) -> Terrain:
-    """Half of the roads bend; most climb or fall a little."""
+    """Half of the roads bend; most climb or fall a little, some a lot, over crests and through dips."""
     turn = float(rng.choice([-1, 1]) * rng.uniform(0.08, 0.7)) if rng.random() < 0.55 else 0.0
-    slopes, bends = rng.normal(0, 1, 2) * (0.012, 0.02), rng.normal(0, 1, 2) * (1 / 900, 1 / 9000)
+    hilly = rng.random() < 0.3
+    slopes = rng.normal(0, 1, 2) * ((0.025, 0.05) if hilly else (0.012, 0.02))
+    bends = rng.normal(0, 1, 2) * ((1 / 350, 1 / 4000) if hilly else (1 / 900, 1 / 9000))
+    along, across = float(np.clip(bends[0], -1 / 250, 1 / 800)), float(np.clip(bends[1], -1 / 3000, 1 / 15000))
     return Terrain(
-        grade=(float(slopes[0]), float(slopes[1])),
-        bend_per_m=(float(np.clip(bends[0], -1 / 500, 1 / 3000)), float(np.clip(bends[1], -1 / 3000, 1 / 15000))),
+        grade=(float(slopes[0]), float(np.clip(slopes[1], -0.12, 0.12))), bend_per_m=(across, along),
         kerb_m=float(rng.uniform(0.05, 0.2)) if rng.random() < 0.75 else 0.0,
         turn=turn, turn_at_m=float(rng.uniform(15, 90)), turn_length_m=float(rng.uniform(20, 70)),
     )  # fmt: skip
@@ -42,8 +45,8 @@ def draw_paint(rng: np.random.Generator, lanes: int) -> Paint:
     return Paint(
         dash_m=float(rng.uniform(1.5, 5.0)), period_m=float(rng.uniform(5.5, 13.0)),
         line_m=float(rng.uniform(0.1, 0.2)),
-        edge=int(rng.choice([zones.MARKING, zones.ASPHALT, zones.YELLOW])),
-        centre=(zones.YELLOW if yellow else zones.MARKING) if lanes % 2 == 0 and rng.random() < 0.6 else zones.ASPHALT,
+        edge=int(rng.choice([paint.MARKING, paint.ASPHALT, paint.YELLOW])),
+        centre=(paint.YELLOW if yellow else paint.MARKING) if lanes % 2 == 0 and rng.random() < 0.6 else paint.ASPHALT,
         zebra_m=float(rng.uniform(8, 60)) if rng.random() < 0.35 else -100.0,
         patched=float(rng.uniform(0.0, 0.35)) if rng.random() < 0.5 else 0.0,
         verge_m=float(rng.uniform(0.5, 6.0)), kerb_stone_m=float(rng.choice([0.0, rng.uniform(0.1, 0.3)])),
@@ -51,17 +54,32 @@ def draw_paint(rng: np.random.Generator, lanes: int) -> Paint:
 
 
 def ground(b: Builder) -> None:
-    """The materials of the `GROUND_ZONES`, in their order."""
-    rng, tone = b.rng, float(np.exp(b.rng.normal(0.0, 0.35)))
-    r, g, bl = (c * tone for c in materials.ASPHALT.rgb)
+    """The materials of the `GROUND_ZONES`, in their order; some roads are cobbled, some fields lie under snow."""
+    rng, tone = b.rng, float(np.clip(np.exp(b.rng.normal(0.0, 0.45)), 0.4, 2.5))
+    r, g, bl = (c * tone * float(np.exp(rng.normal(0.0, 0.05))) for c in materials.ASPHALT.rgb)
     road = materials.ASPHALT._replace(rgb=(r, g, bl), nir=materials.ASPHALT.nir * tone)
-    soils = (materials.GRASS, materials.GRASS, materials.SOIL, materials.PAVEMENT)
-    verge, field = soils[int(rng.integers(4))], soils[int(rng.integers(3))]
-    wear = float(rng.uniform(0.4, 1.0))
+    road = _coarse(rng, road, 2.5)
+    soils = (materials.GRASS, materials.GRASS, materials.GRASS, materials.SOIL, materials.PAVEMENT)
+    verge, field = soils[int(rng.integers(5))], soils[int(rng.integers(4))]
+    pavement = _coarse(rng, materials.PAVEMENT, 2.0)
+    if rng.random() < 0.06:  # thawing: what is not driven on stays white
+        verge, field, pavement = materials.SNOW, materials.SNOW, materials.SNOW if rng.random() < 0.5 else pavement
+    wear = float(rng.uniform(0.3, 1.0))
     white = materials.MARKING._replace(rgb=(0.62 * wear, 0.62 * wear, 0.58 * wear), contrast=(0.3, 0.3, 0.2))
-    parts = (road, white, materials.PAVEMENT, verge, field, materials.YELLOW, materials.PAVEMENT, materials.PATCH)
-    for material in parts:
-        b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vary(rng, material), gloss=float(rng.uniform(0.0, 0.25)))
+    patch = materials.PATCH._replace(rgb=(0.08 * tone * float(rng.uniform(0.6, 1.4)),) * 3)
+    parts = (road, white, pavement, verge, field, materials.YELLOW, materials.PAVEMENT, patch)
+    cobbled = float(rng.uniform(14, 40)) if rng.random() < 0.15 else None
+    for i, material in enumerate(parts):
+        texels = cobbled if i == 0 else None
+        b.add(BOX, (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), vary(rng, material), gloss=float(rng.uniform(0.0, 0.25)),
+              texels_per_m=texels)  # fmt: skip
+
+
+def _coarse(rng: np.random.Generator, material: Material, most: float) -> Material:
+    """The same with its texture more or less visible."""
+    factor = log_uniform(rng, 0.4, most)
+    red, near, warm = material.contrast
+    return material._replace(contrast=(red * factor, near * factor, warm * factor))
 
 
 def _buildings(b: Builder, road: Road, side: int, z: float, end: float, *, near: float, test: bool) -> None:
@@ -204,8 +222,8 @@ def draw_drive(rng: np.random.Generator, road: Road, *, back: bool) -> Drive:
     return Drive(across, float(rng.uniform(0, 16)), own, two_way, back)
 
 
-def traffic(b: Builder, road: Road, drive: Drive, *, test: bool) -> None:
-    """Parked and moving vehicles; those in the own lane go about as fast as the vehicle."""
+def traffic(b: Builder, road: Road, drive: Drive, room: Room, *, test: bool) -> None:
+    """Parked and moving vehicles where there is room; those in the own lane go about as fast as the vehicle."""
     rng = b.rng
     for side in (-1, 1):
         if rng.random() < 0.4:
@@ -214,7 +232,7 @@ def traffic(b: Builder, road: Road, drive: Drive, *, test: bool) -> None:
             while z < end:
                 angle = turned + float(rng.normal(0, 0.03) if rng.random() < 0.9 else rng.normal(0, 0.4))
                 stand = road.stand(b, side * (road.half_m - 1.05), z, turned=angle)
-                vehicle(b, stand, test=test, running=rng.random() < 0.15)
+                _place(b, stand, room, test=test, running=rng.random() < 0.15)
                 z += float(rng.uniform(5.8, 9.0) if rng.random() < 0.6 else rng.uniform(7, 18))
     for lane in range(road.lanes):
         across, towards = (lane - 0.5 * (road.lanes - 1)) * road.lane_m, drive.towards(lane, road.lanes)
@@ -223,8 +241,14 @@ def traffic(b: Builder, road: Road, drive: Drive, *, test: bool) -> None:
         speed = drive.speed_mps * float(rng.uniform(0.7, 1.3)) if own else float(rng.uniform(0, 15))
         while z < road.length_m and rng.random() < 0.62:
             stand = road.stand(b, across + float(rng.normal(0, 0.15)), z, turned=0.0 if towards > 0 else math.pi)
-            vehicle(b, stand.moving(speed), test=test, running=True)
+            _place(b, stand.moving(speed), room, test=test, running=True)
             z += log_uniform(rng, 8, 50)
+
+
+def _place(b: Builder, stand: Stand, room: Room, *, test: bool, running: bool) -> None:
+    kind = vehicle_kind(b.rng, test=test)
+    if room.is_free(stand, half_size_m(kind)):
+        vehicle(b, stand, test=test, running=running, kind=kind)
 
 
 def lamp_lights(rng: np.random.Generator, road: Road) -> Tensor:
@@ -239,7 +263,7 @@ def lamp_lights(rng: np.random.Generator, road: Road) -> Tensor:
 
 def floating(b: Builder) -> None:
     """Random objects in mid-air: no prior of a street explains them."""
-    for _ in range(int(b.rng.integers(0, 5))):
+    for _ in range(int(b.rng.choice([0, 0, 0, 1, 2, 4]))):
         things.floating(b)
 
 

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from msdepth_training.scenes import foliage
 from msdepth_training.scenes.instances import BOX, CYLINDER, GROUND_ZONES, HEDGE, LEAVES, TAPERED, TUBE
+from msdepth_training.scenes.paint import KERB_STONE
 from msdepth_training.scenes.primitives import Solid, Vector, to_local, to_world
 from msdepth_training.scenes.raycast import Hits
+from msdepth_training.scenes.scene import Scene
 from msdepth_training.scenes.terrain import KERB, across_road
 from msdepth_training.scenes.textures import SIZE, look_up
-from msdepth_training.scenes.world import Scene
-from msdepth_training.scenes.zones import KERB_STONE, ground_zone
+from msdepth_training.scenes.zones import ground_zone
 
 ROUNDED = 0.45
 """How far normals of shining panels lean outwards at their edges."""

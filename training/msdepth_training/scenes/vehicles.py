@@ -9,7 +9,7 @@ import numpy as np
 
 from msdepth_training.scenes import lorries, materials
 from msdepth_training.scenes.bodies import DETAILED_M, ends, paint, wheels
-from msdepth_training.scenes.instances import BOX, ELLIPSOID, TAPERED, TUBE, Builder
+from msdepth_training.scenes.instances import BOX, ELLIPSOID, TAPERED, TUBE, Builder, Triple
 from msdepth_training.scenes.materials import Material
 from msdepth_training.scenes.placing import Stand
 
@@ -96,8 +96,10 @@ def _car(b: Builder, s: Stand, kind: str, *, running: bool) -> None:
     )  # fmt: skip
     rear, front = ((share - 0.5) * length for share in body.cabin)
     front, rear = front - (0.05 if kind != "pickup" else 0.0), rear + 0.03
-    _cabin(b, s, (rear, front, bonnet, height, 0.93 * w), body.rake, colour)
+    panel_van = kind == "van" and rng.random() < 0.7
+    _cabin(b, s, (rear, front, bonnet, height, 0.93 * w), body.rake, colour, panel_van=panel_van)
     s.add(BOX, (0.0, 0.04, 0.0), (0.85 * w, 0.03, 0.9 * half), materials.SHADOW)
+    s.darken(0.95 * w, 0.97 * half)
     if kind == "pickup":
         s.add(BOX, (0.0, bonnet, 0.5 * (rear - half)), (0.85 * w, 0.02, 0.45 * (rear + half)), materials.PLASTIC)
     axle = 0.5 * float(rng.uniform(0.57, 0.62)) * length
@@ -132,23 +134,47 @@ def _fittings(
 
 
 def _cabin(
-    b: Builder, s: Stand, at: tuple[float, float, float, float, float], rake: tuple[float, float], colour: Material
-) -> None:
-    """Roof and pillars as one tapered box; panes stand out of it by a centimetre."""
+    b: Builder, s: Stand, at: tuple[float, float, float, float, float], rake: tuple[float, float], colour: Material,
+    *, panel_van: bool,
+) -> None:  # fmt: skip
+    """Roof and pillars as one tapered box; panes stand out of it by a centimetre. Panel vans have few."""
     rear, front, low, high, w = at
     middle, half, up, tall = 0.5 * (rear + front), 0.5 * (front - rear), 0.5 * (low + high), 0.5 * (high - low)
     vary = float(b.rng.uniform(0.8, 1.2))
     taper = (float(b.rng.uniform(0.12, 0.2)), min(rake[0] * vary / half, 0.95), min(rake[1] * vary / half, 0.9))
     s.add(TAPERED, (0.0, up, middle), (w, tall, half), colour, taper=taper, gloss=0.8)
     glass = materials.GLASS._replace(nir=float(b.rng.uniform(0.03, 0.12)))
-    pane = tall - 0.07
-    s.add(TAPERED, (0.0, up, middle), (0.88 * w, pane, half + 0.012), glass, taper=taper, gloss=0.9)
-    panes = 2 if half > 0.8 else 1
+    # of a high cabin, glass is the upper part
+    lowest = max(0.035 / tall, 1.0 - 0.42 / tall)
+    (x, y, z), (middle, up), taper = _slice((w, tall, half), (middle, up), taper, (lowest, 1.0 - 0.035 / tall))
+    if panel_van:
+        s.add(TAPERED, (0.0, up, front - 0.45), (0.88 * x, y, 0.465), glass, taper=(taper[0], 0.6, 0.0), gloss=0.9)
+        s.add(BOX, (0.0, up, front - 0.8), (x, 0.8 * y, 0.3), glass, gloss=0.9)
+        for side in (-1, 1):
+            s.add(BOX, (0.45 * side * w, up, rear), (0.3 * w, 0.7 * y, 0.02), glass, gloss=0.9)
+        s.add(BOX, (0.0, 0.5 * (low + high) - 0.3, rear), (0.01, 0.95 * tall, 0.015), materials.PLASTIC)
+        return
+    s.add(TAPERED, (0.0, up, middle), (0.88 * x, y, z + 0.012), glass, taper=taper, gloss=0.9)
+    panes = 2 if z > 0.8 else 1
     for i in range(panes):
-        z = middle + (i - 0.5 * (panes - 1)) * half - 0.02 * half
+        ahead = middle + (i - 0.5 * (panes - 1)) * z - 0.02 * z
         lean = [0.9 * t * panes if i == end else 0.0 for t, end in ((taper[1], panes - 1), (taper[2], 0))]
         lean = [min(v, 0.95) for v in lean]
-        s.add(TAPERED, (0.0, up, z), (w + 0.012, pane, half / panes - 0.07), glass, taper=(taper[0], *lean), gloss=0.9)
+        s.add(TAPERED, (0.0, up, ahead), (x + 0.012, y, z / panes - 0.07), glass, taper=(taper[0], *lean), gloss=0.9)
+
+
+def _slice(
+    half: Triple, at: tuple[float, float], taper: Triple, shares: tuple[float, float]
+) -> tuple[Triple, tuple[float, float], Triple]:
+    """Half extents, place (ahead, up) and taper of the part of a tapered box between two shares of its height."""
+    (w, tall, long), (ahead, up) = half, at
+    aside, front, rear = (
+        [size * (1.0 - t * f) for f in shares] for size, t in zip((w, long, long), taper, strict=True)
+    )
+    reach = 0.5 * (front[0] + rear[0])
+    place = ahead + 0.5 * (front[0] - rear[0]), up - tall + tall * (shares[0] + shares[1])
+    lean = 1.0 - aside[1] / aside[0], (front[0] - front[1]) / reach, (rear[0] - rear[1]) / reach
+    return (aside[0], tall * (shares[1] - shares[0]), reach), place, lean
 
 
 def _two_wheeler(b: Builder, s: Stand, kind: str) -> None:
@@ -177,6 +203,7 @@ def _two_wheeler(b: Builder, s: Stand, kind: str) -> None:
         s.add(BOX, (0.0, 0.48, 0.0), (0.16, 0.2, 0.25), materials.METAL._replace(emissivity=0.7, offset_k=15.0))
         s.add(TAPERED, (0.0, 0.82, -0.45), (0.15, 0.07, 0.35), materials.PLASTIC, taper=(0.2, 0.0, 0.4))
         s.add(ELLIPSOID, (0.0, 0.95, 0.55), (0.1, 0.1, 0.08), materials.lamp((0.5, 0.5, 0.48)), emission=0.6, gloss=0.6)
+    s.darken(0.08, base + 0.1)
     _rider(b, s, float(rng.uniform(0.75, 1.08)), helmet=motor or rng.random() < 0.5)
 
 

@@ -9,7 +9,7 @@ import torch
 from msdepth_training.scenes import render_frame, sample_rig, sample_scene
 from msdepth_training.scenes.layouts import LOWEST_M, MS2_CENTRE_M, MS2_PITCH_RAD, WIDEST
 from msdepth_training.scenes.rig import OVERLAP, overlap, rotation
-from msdepth_training.scenes.world import is_clear
+from msdepth_training.scenes.sample import is_clear
 
 H, W = 64, 160
 

@@ -7,9 +7,9 @@ import torch
 from msdepth_training.errors import TrainingError
 from msdepth_training.scenes import CONDITIONS, materials, render_frame, sample_rig, sample_scene
 from msdepth_training.scenes.instances import BOX, GROUND_ZONES, Builder
+from msdepth_training.scenes.sample import CLEAR_S, is_clear
 from msdepth_training.scenes.sensors import COUNTS_PER_K
 from msdepth_training.scenes.textures import TEST_LAYERS, TRAIN_LAYERS
-from msdepth_training.scenes.world import CLEAR_S, is_clear
 
 H, W = 48, 120
 

@@ -1,14 +1,9 @@
-"""A street: what stands where, made of what, in which light.
-
-World frame: x right, y down, z forward along the street, ground at y = 0, metres.
-"""
+"""Draws streets at random: what stands where, made of what, in which light, so that the vehicle has a free way."""
 
 from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,13 +11,14 @@ from torch import Tensor
 
 from msdepth_training.errors import TrainingError
 from msdepth_training.scenes import ego, materials, obstacles, raycast, streets, things
-from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
-from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
+from msdepth_training.scenes.conditions import CONDITIONS, sample_conditions
+from msdepth_training.scenes.instances import BOX, Builder, log_uniform
 from msdepth_training.scenes.materials import vary
 from msdepth_training.scenes.placing import Road
 from msdepth_training.scenes.rig import AHEAD, Looks, rotation
-from msdepth_training.scenes.style import STREET, SceneStyle, scene_style
-from msdepth_training.scenes.terrain import Terrain
+from msdepth_training.scenes.room import Room
+from msdepth_training.scenes.scene import Scene, Split
+from msdepth_training.scenes.style import scene_style
 from msdepth_training.scenes.textures import (
     RICH_TEST_LAYERS,
     RICH_TRAIN_LAYERS,
@@ -31,9 +27,7 @@ from msdepth_training.scenes.textures import (
     TEST_SIGN_LAYERS,
     TRAIN_LAYERS,
 )
-from msdepth_training.scenes.zones import Paint
 
-Split = Literal["train", "validation", "test"]
 SPLIT_NUMBERS: dict[str, int] = {"train": 0, "validation": 1, "test": 2}
 CLEARANCE_M = {"aside": 1.1, "above": -3.0, "behind": 1.0, "ahead": 3.0}
 """Around the cameras nothing stands: to each side, up to this y, behind and ahead of the vehicle's origin, metres.
@@ -45,40 +39,6 @@ SIDEWAYS_M = 45.0
 CLEAR_S = 1.3
 """For so long: the frames of a sequence are at most 1.2 s apart."""
 ATTEMPTS = 200
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One street with its light, weather and the vehicle's motion."""
-
-    seed: int
-    split: Split
-    instances: Instances
-    conditions: Conditions
-    road_centre_m: float
-    """x of the middle of the road, world frame."""
-    road_half_width_m: float
-    pavement_m: float
-    """Width of the pavement beside the road; the verge follows."""
-    lane_m: float
-    """Width of a lane."""
-    lamps_m: Tensor
-    """[L, 3] street lamps, world frame."""
-    ego_speed_mps: float
-    """The vehicle drives along z at this speed, from `ego_start_m` at time 0."""
-    ego_x_m: float
-    """Where the vehicle drives, to the right of the road's middle."""
-    style: SceneStyle = STREET
-    terrain: Terrain = Terrain()
-    paint: Paint = Paint()
-    sway_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """The vehicle's pitch and roll on its springs, amplitudes, and their phase."""
-    looks: Looks = AHEAD
-    """Where the rig looks that the street was drawn for."""
-    ego_start_m: float = 0.0
-    """z of the vehicle at time 0."""
-    ego_reversed: bool = False
-    """Whether it drives towards -z: streets are drawn from z = 0 on, and rigs that look back should see one."""
 
 
 def _street(b: Builder, road_half: float, centre: float, pavement: float, length_m: float) -> None:
@@ -137,10 +97,10 @@ def _lamps(rng: np.random.Generator, aside_m: float, length_m: float) -> Tensor:
     return torch.tensor(lamps[: int(rng.choice([0, 2, 6, 8]))], dtype=torch.float32).view(-1, 3)
 
 
-def _clear_box(scene: Scene) -> tuple[float, float, float, float]:
+def _clear_box(looks: Looks, *, rich: bool) -> tuple[float, float, float, float]:
     """Left, right, back and front of what must stay clear, metres, along the direction in which the rig looks."""
-    left, right, back, front = scene.looks.reach_m
-    aside, ahead = CLEARANCE_M["aside"], RICH_AHEAD_M if scene.style.rich else CLEARANCE_M["ahead"]
+    left, right, back, front = looks.reach_m
+    aside, ahead = CLEARANCE_M["aside"], RICH_AHEAD_M if rich else CLEARANCE_M["ahead"]
     return -left - aside, right + aside, -back - CLEARANCE_M["behind"], front + ahead
 
 
@@ -151,7 +111,7 @@ def is_clear(scene: Scene, *, until_s: float) -> bool:
         scene: with the vehicle at z = 0 at time 0.
         until_s: how long it drives, seconds.
     """
-    left, right, back, front = _clear_box(scene)
+    left, right, back, front = _clear_box(scene.looks, rich=scene.style.rich)
     turn = torch.tensor(rotation(0.0, scene.looks.yaw_rad, 0.0), dtype=torch.float32)
     for time_s in np.arange(0.0, until_s + 0.05, 0.1):
         corners = raycast.box_corners(scene.instances, float(time_s))
@@ -245,9 +205,11 @@ def _draw_rich(
     near = obstacles.draw_cast(rng)
     speed = float(rng.uniform(0, 2)) if near and rng.random() < 0.65 else drive.speed_mps
     drive = drive._replace(speed_mps=speed)
-    streets.traffic(b, road, drive, test=test)
-    if near:
-        obstacles.stage(b, road, obstacles.Viewpoint(b.eye_m, drive, looks.yaw_rad), near, test=test)
+    at, room = obstacles.Viewpoint(b.eye_m, drive, looks.yaw_rad), Room(b)
+    x, seen = at.middle(road)
+    room.reserve(x, at.z, seen, _clear_box(looks, rich=True))
+    streets.traffic(b, road, drive, room, test=test)
+    obstacles.stage(b, road, at, near, room, test=test)
     if floating:
         streets.floating(b)
     paint = streets.draw_paint(rng, lanes)
@@ -259,4 +221,5 @@ def _draw_rich(
         road_half_width_m=road.half_m, pavement_m=road.pavement_m, lane_m=lane, lamps_m=lamps, ego_speed_mps=speed,
         ego_x_m=drive.across_m, style=scene_style("rich"), terrain=road.terrain, paint=paint, sway_rad=sway,
         looks=looks, ego_start_m=b.eye_m, ego_reversed=back,
+        contacts=torch.tensor(b.contacts, dtype=torch.float32).view(-1, 7),
     )  # fmt: skip

@@ -39,7 +39,7 @@ $(DEMO_STAMP): $(PACKAGING) | $(BIN)/python
 	@touch $@
 
 $(TEST_STAMP): $(PACKAGING) training/pyproject.toml | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[fleet,ros,report,test]' --editable './training[backbones,curves,test]'
+	$(PIP_INSTALL) --editable '.[fleet,ros,report,test]' --editable './training[backbones,curves,pretrained,test]'
 	@touch $(DEMO_STAMP) $@
 
 venv: $(DEMO_STAMP) ## make .venv with what the demo needs (no PyTorch)

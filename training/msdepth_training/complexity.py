@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from msdepth_training.networks import SMALL, TINY, MsDepth, PaperFusion, SpectralDepth
+from msdepth_training.networks import CONVNEXT, SMALL, TINY, MsDepth, PaperFusion, SpectralDepth
 
 Network = MsDepth | PaperFusion | SpectralDepth
 REST = ("encoder", "decoder", "levels", "upsampling", "base")
@@ -145,7 +145,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     print(f"{'size':6}{'recipe':9}{'M parameters':>14}{'fusion':>9}{'GFLOPs':>9}{'fusion':>9}{'ms':>9}{'fusion':>9}")
     for size in arguments.sizes:
-        config = {"tiny": TINY, "small": SMALL}[size]
+        config = {"tiny": TINY, "small": SMALL, "convnext": CONVNEXT}[size]
         for name, network in (("msdepth", MsDepth(config)), ("paper", PaperFusion(SpectralDepth(config)))):
             found, (ms, fusion_ms) = cost(network.eval(), views=arguments.views), milliseconds(network)
             print(

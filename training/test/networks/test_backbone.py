@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.networks import SMALL, TINY, MsDepth, SpectralDepth, load_backbone_weights, make_encoder
+from msdepth_training.networks import CONVNEXT, TINY, MsDepth, SpectralDepth, load_backbone_weights, make_encoder
 from msdepth_training.networks.backbone import make_backbone
 from msdepth_training.networks.encoder import STRIDES, Encoder
 
@@ -141,5 +141,5 @@ def test_without_the_package_the_message_says_what_to_install(config, monkeypatc
         make_encoder(config)
 
 
-def test_small_has_four_to_eight_million_parameters(config):
-    assert 4e6 < sum(p.numel() for p in MsDepth(SMALL).parameters()) < 8e6
+def test_convnext_has_four_to_eight_million_parameters(config):
+    assert 4e6 < sum(p.numel() for p in MsDepth(CONVNEXT).parameters()) < 8e6

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from msdepth_ros.core.model.info import read_model
+from msdepth_training.bench_geometry import measure_geometry
 from msdepth_training.datasets.scenes import TEST_SEED, SceneSet, load_set, render_set
 from msdepth_training.evaluate import OnnxPredictor, RowPrior, Score, score_row_prior, score_rows
 from msdepth_training.export import ContractModel, example_inputs
@@ -105,7 +106,14 @@ def verdicts(result: dict[str, Any]) -> list[tuple[str, float, str, bool]]:
     best_own = min(result["abs_rel_own_frame"].values())
     without = max(result["abs_rel_without"].values()) / a["fused"]
     n3, ratio = result["model_ms"]["n3"], result["eager_over_ort"]
+    over = result.get("geometry", {}).get("over_nominal")
+    geometry = [] if over is None else [
+        ("told baselines twice as long, over told rightly", over["wrong"], ">= 1.5", over["wrong"] >= 1.5),
+        ("rigs half as wide, over nominal", over["half"], "<= 1.1", over["half"] <= 1.1),
+        ("rigs twice as wide, over nominal", over["double"], "<= 1.1", over["double"] <= 1.1),
+    ]  # fmt: skip
     return [
+        *geometry,
         ("model, N = 3, ms", n3, "<= 40", n3 <= 40),
         ("eager PyTorch over ONNX Runtime", ratio, ">= 3", ratio >= 3),
         ("fused over best single spectrum, RGB frame", a["fused"] / best, "<= 0.85", a["fused"] / best <= 0.85),
@@ -127,6 +135,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("models/tiny.onnx"))
     parser.add_argument("--scenes", type=int, default=120, help="test scenes, a multiple of the four conditions")
     parser.add_argument(
+        "--geometry-scenes", type=int, default=40, help="of those, with rigs half, once and twice as wide; 0: none"
+    )
+    parser.add_argument(
         "--style",
         choices=sorted(STYLES),
         help="of the test scenes; by default that of the training scenes, as the card says",
@@ -147,6 +158,12 @@ def main() -> None:
         arguments.model, height, width, style=arguments.style or trained_on(info.card),
         scenes=arguments.scenes, data=arguments.data, workers=os.cpu_count() or 1,
     )  # fmt: skip
+    style = arguments.style or trained_on(info.card)
+    if STYLES[style].varied_rigs and arguments.geometry_scenes:
+        result["geometry"] = measure_geometry(
+            OnnxPredictor(arguments.model, threads=arguments.threads), height, width, style=style,
+            scenes=arguments.geometry_scenes, data=arguments.data, workers=os.cpu_count() or 1,
+        )  # fmt: skip
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "bench.json").write_text(json.dumps(result, indent=2) + "\n")
     for what, measured, bar, met in verdicts(result):

@@ -34,7 +34,7 @@ class Phase:
     sequences: int = 320
     """Scenes to render."""
     frames: int = 2
-    """Of each scene; with one, no camera can repeat an earlier frame, and for the same time there are twice the scenes."""
+    """Of each scene. One gives twice the scenes for the same time of rendering, and no camera can repeat a frame."""
     first_seed: int = 0
     batch: int = 4
     """Sets of three views per step, over all devices together."""

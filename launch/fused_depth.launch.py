@@ -12,7 +12,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from msdepth_ros.nodes.transport import has_roomy_shared_memory, host_only_profile, profile_variable
+from msdepth_ros.ros.transport import has_roomy_shared_memory, host_only_profile, profile_variable
 
 PACKAGE = "msdepth_ros"
 SPECTRA = ("rgb", "nir", "thermal")

@@ -33,11 +33,17 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "infer": Command("msdepth_ros.infer", "depth from image files, without ROS"),
-    "evaluate": Command("msdepth_ros.replay.evaluate", "replay recordings, score the depth, and report; without ROS"),
-    "info": Command("msdepth_ros.replay.info", "what is in a recording, and whether evaluate will work; without ROS"),
-    "play": Command("msdepth_ros.nodes.play", "publish a recording over ROS 2, as `ros2 bag play` does"),
+    "evaluate": Command(
+        "msdepth_ros.evaluation.command", "replay recordings, score the depth, and report; without ROS"
+    ),
+    "info": Command(
+        "msdepth_ros.inspection.command", "what is in a recording, and whether evaluate will work; without ROS"
+    ),
+    "play": Command("msdepth_ros.ros.play.command", "publish a recording over ROS 2, as `ros2 bag play` does"),
     "demo": Command("msdepth_ros.demo", "play the sample drive through the live node, and report"),
-    "inject": Command("msdepth_ros.nodes.injector", "make live camera topics fail, to see what the node does", True),
+    "inject": Command(
+        "msdepth_ros.ros.inject.command", "make live camera topics fail, to see what the node does", True
+    ),
 }
 
 

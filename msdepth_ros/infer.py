@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.camera import Rig, RigViews
-from msdepth_ros.core.engine import DepthEngine, DepthResult, default_model_path
+from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.folders import make_folder
+from msdepth_ros.core.model.engine import DepthEngine, DepthResult, default_model_path
 from msdepth_ros.core.spectra import SPECTRA, check_spectrum, in_canonical_order, spectra_key
 from msdepth_ros.core.visualize import overview
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import models
 from msdepth_ros import __version__, cli
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.spectra import SPECTRA
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(SPECTRA, size)]

@@ -16,8 +16,8 @@ import pytest
 from bags import write_bag
 
 import models
-from msdepth_ros.core.engine import default_model_path
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.model.engine import default_model_path
 from msdepth_ros.demo import main
 from msdepth_ros.demo.command import judge
 from msdepth_ros.demo.processes import Child, Children

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.core.synchronizer import SpectralSynchronizer, SynchronizerConfig
+from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer, SynchronizerConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {
@@ -79,9 +79,9 @@ COMMANDS = {
     "msdepth info": ("msdepth_ros.cli", ["info"]),
     "msdepth play": ("msdepth_ros.cli", ["play"]),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
-    "msdepth inject": ("msdepth_ros.nodes.injector", []),
-    "msdepth_ros player": ("msdepth_ros.nodes.player", []),
-    "msdepth_ros.nodes.monitor": ("msdepth_ros.nodes.monitor", []),
+    "msdepth inject": ("msdepth_ros.ros.inject.command", []),
+    "msdepth_ros player": ("msdepth_ros.ros.play.camera_drivers", []),
+    "msdepth_ros.live.monitor": ("msdepth_ros.live.monitor", []),
     **{
         f"msdepth-train {part}": ("msdepth_training.cli", [part])
         for part in ("align", "fuse", "plan", "evaluate", "show", "export", "real")
@@ -93,7 +93,7 @@ OF_CONTAINERS = {"--shm-size", "--ipc"}
 
 
 def test_faults_listed_are_those_of_the_injector() -> None:
-    from msdepth_ros.core.faults import KINDS
+    from msdepth_ros.core.injection.faults import KINDS
 
     text = README.split("\nFaults are ")[1].split(";")[0]
     assert spans(text.replace("\n", " ")) == list(KINDS)
@@ -107,7 +107,7 @@ def options_named(command: str) -> set[str]:
 def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     """Options that the command's --help shows."""
     module_name, arguments = COMMANDS[command]
-    if "nodes" in module_name:
+    if ".ros." in module_name or ".live." in module_name:
         pytest.importorskip("rclpy", reason="rclpy is not installed")
     module = pytest.importorskip(module_name, reason="the training package is not installed")
     with mock.patch("sys.argv", ["command", *arguments, "--help"]), pytest.raises(SystemExit):
@@ -142,7 +142,7 @@ def test_outputs_of_infer_are_named(tmp_path: Path) -> None:
 
 
 def test_keys_of_the_demo_summary_are_named() -> None:
-    from msdepth_ros.replay.records import NodeReport, summarise
+    from msdepth_ros.results.live import NodeReport, summarise
 
     keys = summarise([], [], period_ns=100_000_000, node=NodeReport()).keys()
     entry = README.split("`out/demo/summary.json`:")[1].split("\n\n")[0]
@@ -181,9 +181,9 @@ def test_dotted_parameters_named_in_the_text_exist(page: str) -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_topic_table_is_that_of_the_node() -> None:
-    from msdepth_ros.nodes.diagnostics import Diagnostics
-    from msdepth_ros.nodes.inputs import CameraInput
-    from msdepth_ros.nodes.publishers import Outputs
+    from msdepth_ros.ros.node.diagnostics import Diagnostics
+    from msdepth_ros.ros.node.inputs import CameraInput
+    from msdepth_ros.ros.node.publishers import Outputs
 
     found: list[tuple[str, str, str]] = []
 
@@ -252,8 +252,8 @@ def test_launch_arguments_named_in_the_text_exist(page: str) -> None:
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_diagnostics_table_is_that_of_the_node() -> None:
     from msdepth_ros.core.settings import DEFAULTS, Settings
-    from msdepth_ros.nodes.diagnostics import Diagnostics
-    from msdepth_ros.nodes.statistics import Statistics
+    from msdepth_ros.ros.node.diagnostics import Diagnostics
+    from msdepth_ros.ros.node.statistics import Statistics
 
     statistics = Statistics(("rgb",))
     statistics.published(("rgb",), inference_ms=1.0, latency_ms=2.0)
@@ -286,7 +286,7 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
 
 
 def test_every_fault_word_is_explained() -> None:
-    from msdepth_ros.core.findings import Fault
+    from msdepth_ros.core.health.findings import Fault
 
     rows = table(README.split("`faults` of a camera are words")[1], "")
     assert sorted(named_in(row[0]) for row in rows) == sorted(fault.value for fault in Fault)
@@ -294,7 +294,7 @@ def test_every_fault_word_is_explained() -> None:
 
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_service_table_is_that_of_the_node() -> None:
-    from msdepth_ros.nodes.services import Services
+    from msdepth_ros.ros.node.services import Services
 
     found = []
 

@@ -21,9 +21,8 @@ def test_ruff_finds_nothing() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("folder", ["core", "replay"])
-def test_types_are_strict(folder: str) -> None:
-    result = run_tool("mypy", "--strict", f"msdepth_ros/{folder}")
+def test_types_are_strict() -> None:
+    result = run_tool("mypy", "--strict")  # the files that pyproject.toml names
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -15,9 +15,10 @@ from onnx import TensorProto, external_data_helper, helper
 
 import models
 from msdepth_ros import cli
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.model_info import default_model_path, read_model
+from msdepth_ros.core.model.info import default_model_path, read_model
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.findings import Thresholds
+from msdepth_ros.core.health.findings import Thresholds
 from msdepth_ros.core.safe_yaml import load_yaml
 from msdepth_ros.core.spectra import SPECTRA, in_canonical_order
-from msdepth_ros.core.synchronizer import SynchronizerConfig
+from msdepth_ros.core.sync.synchronizer import SynchronizerConfig
 
 S = 1_000_000_000
 POLICIES = ("spectral", "exact", "approximate")

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.engine import DepthResult
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.model.engine import DepthResult
 from msdepth_ros.core.spectra import SPECTRA, normalise, spectra_key
 
 NEAR_M, FAR_M = 1.0, 80.0

@@ -50,9 +50,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         MsdepthError: Bad input.
     """
+    from msdepth_ros.core.progress import StatusLine
     from msdepth_ros.demo.measure import ChildError, measure
-    from msdepth_ros.nodes.transport import require_rclpy
-    from msdepth_ros.replay.progress import StatusLine
+    from msdepth_ros.ros.transport import require_rclpy
 
     require_rclpy()
     require_report_tools()
@@ -87,11 +87,11 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
     Raises:
         MsdepthError: Something is missing; says what.
     """
-    from msdepth_ros.core.camera import Rig
-    from msdepth_ros.core.model_info import default_model_path, read_model
-    from msdepth_ros.nodes.transport import share_path
-    from msdepth_ros.replay.bag import Bag
-    from msdepth_ros.replay.playback import PlaybackConfig, check_rate, find_sources
+    from msdepth_ros.bags.bag import Bag
+    from msdepth_ros.core.camera.rig import Rig
+    from msdepth_ros.core.model.info import default_model_path, read_model
+    from msdepth_ros.playback.camera_messages import PlaybackConfig, check_rate, find_sources
+    from msdepth_ros.ros.transport import share_path
 
     check_rate(options.rate)
     if options.duration is not None and not options.duration > 0:
@@ -114,10 +114,10 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
 
 def _conclude(options: argparse.Namespace, bag: Path, scratch: Path) -> int:
     """Write the report and the summary, and judge the run."""
-    from msdepth_ros.replay.instants import Instant
-    from msdepth_ros.replay.moments import load_moments
-    from msdepth_ros.replay.records import NodeReport, SetRecord, summarise
-    from msdepth_ros.replay.report import Run, now_text, write_report
+    from msdepth_ros.report.live_page import Run, now_text, write_report
+    from msdepth_ros.results.instants import Instant
+    from msdepth_ros.results.live import NodeReport, SetRecord, summarise
+    from msdepth_ros.results.moments import load_moments
 
     played = json.loads((scratch / "player.json").read_text(encoding="utf-8"))
     watched = json.loads((scratch / "monitor.json").read_text(encoding="utf-8"))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.progress import StatusLine
 from msdepth_ros.demo.processes import Children
-from msdepth_ros.nodes.monitor import status_text
-from msdepth_ros.nodes.transport import host_only_environment
-from msdepth_ros.replay.progress import StatusLine
+from msdepth_ros.live.monitor import status_text
+from msdepth_ros.ros.transport import host_only_environment
 
 _DRAIN_S = 1.5  # the last depth image and one more diagnostics message after the player has ended
 
@@ -48,13 +48,13 @@ def _follow(
     def take(line: str) -> None:
         latest[:] = [json.loads(line)]
 
-    node = children.start("node", "msdepth_ros.nodes.fused_depth", node_arguments(options, rig))
-    monitor = children.start("monitor", "msdepth_ros.nodes.monitor", ["--json", "--out", str(scratch)], take)
+    node = children.start("node", "msdepth_ros.ros.node.fused_depth", node_arguments(options, rig))
+    monitor = children.start("monitor", "msdepth_ros.live.monitor", ["--json", "--out", str(scratch)], take)
     # Two subscribers to each camera: the node, once it is active, and the monitor.
     play = [str(bag), "--wait-for-subscribers", "2", "--summary", str(scratch / "player.json")]
     play += ["--rate", str(options.rate)]
     play += ["--duration", str(options.duration)] if options.duration is not None else []
-    player = children.start("player", "msdepth_ros.nodes.player", play)
+    player = children.start("player", "msdepth_ros.ros.play.camera_drivers", play)
     while player.running:
         node.check()
         monitor.check()

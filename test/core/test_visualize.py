@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from msdepth_ros.core.engine import DepthResult
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.model.engine import DepthResult
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.core.visualize import (
     UNKNOWN,

@@ -20,7 +20,7 @@ from fault_bench.judge import (
     judge_trial,
 )
 
-from msdepth_ros.core.faults import KINDS
+from msdepth_ros.core.injection.faults import KINDS
 from msdepth_ros.core.spectra import SPECTRA
 
 MS = 1_000_000

@@ -16,7 +16,8 @@ from bags import stamps_of as stamps_of
 from numpy.typing import NDArray
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 
 SPECTRA = ("rgb", "nir", "thermal")
 POINTS = "sensor_msgs/msg/PointCloud2"

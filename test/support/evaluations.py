@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from msdepth_ros.core.images import DecodedImage
+from msdepth_ros.core.camera.images import DecodedImage
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
-from msdepth_ros.replay.moments import Moment
-from msdepth_ros.replay.records import SetRecord
-from msdepth_ros.replay.results import BAND_EDGES_M, BIN_COUNT, METRICS, FrameRecord, Snapshot, Timings
-from msdepth_ros.replay.summary import About, Summary, summarise
+from msdepth_ros.results.frame import BAND_EDGES_M, BIN_COUNT, METRICS, FrameRecord, Snapshot, Timings
+from msdepth_ros.results.live import SetRecord
+from msdepth_ros.results.moments import Moment
+from msdepth_ros.results.summary import About, Summary, summarise
 
 START_NS = 1_700_000_000_000_000_000
 TICK_NS = 100_000_000

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msdepth_ros.core.faults import mutated
+from msdepth_ros.core.injection.faults import mutated
 
 ENCODINGS = (
     "rgb8", "bgr8", "8UC3", "mono8", "8UC1", "mono16", "16UC1", "32FC1", "rgba8", "bgra16", "rgb16", "bayer_rggb8",

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from msdepth_ros.core.model_info import default_model_path
+from msdepth_ros.core.model.info import default_model_path
 
 TOY_WIDTH, TOY_HEIGHT = 64, 32
 TOY_METADATA = {

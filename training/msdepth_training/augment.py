@@ -7,13 +7,14 @@ several devices can share a batch. Decisions are drawn on the CPU; pictures are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.batch import Batch, flip
 from msdepth_training.crops import crop, random_window
 from msdepth_training.scenes.faults import IMAGE_FAULTS, possible
 
@@ -21,47 +22,14 @@ VIEW_SHARES = (0.55, 0.3, 0.15)
 """How often the fusion gets three, two, one views, unless told otherwise."""
 NOISE_SHARE = 0.3
 """How often a view gets noise."""
+WORLD_SHARE, WORLD_SPREAD = 0.6, 0.45
+"""How often a set's world is scaled, and the standard deviation of the log of the factor."""
+PLANE_SHARE = 0.5
+"""How often the network is not told the road."""
+PLANE_TILT_RAD, PLANE_HEIGHT_SHARE = 0.0122, 0.03
+"""Standard deviations of what is told: 0.7 degrees in pitch and roll, 3 % of the height."""
 WHOLE = (0.0, 0.0, 1.0)
 """The window that crops nothing."""
-
-
-class Batch(NamedTuple):
-    """B sets of three views (rgb, nir, thermal)."""
-
-    images: Tensor
-    """[B, 3, 3, H, W] in [0, 1]."""
-    depth_m: Tensor
-    """[B, 3, H, W] in each camera's frame, inf for sky, NaN where unknown."""
-    k: Tensor
-    """[B, 3, 3, 3], px."""
-    view_from_reference: Tensor
-    """[B, 3, 4, 4], metres."""
-    reference: Tensor
-    """int [B], which camera the output frame is."""
-    present: Tensor
-    """[B, 3] 1 for the views the fusion may use."""
-
-    def reference_k(self) -> Tensor:
-        """[B, 3, 3] of the camera in whose frame the output is."""
-        return self.k[torch.arange(self.k.shape[0], device=self.k.device), self.reference]
-
-    def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
-        return Batch(*(part.to(device, non_blocking=True) for part in self))
-
-
-def flip(batch: Batch) -> Batch:
-    """Mirror all views left to right: images, depth, principal points, and transforms by diag(-1, 1, 1, 1)."""
-    width = batch.images.shape[-1]
-    k = batch.k.clone()
-    k[..., 0, 2] = width - 1.0 - k[..., 0, 2]
-    mirror = torch.diag(batch.k.new_tensor([-1.0, 1.0, 1.0, 1.0]))
-    return batch._replace(
-        images=batch.images.flip(-1),
-        depth_m=batch.depth_m.flip(-1),
-        k=k,
-        view_from_reference=mirror @ batch.view_from_reference @ mirror,
-    )
 
 
 def _on_some(batch: Batch, chosen: Sequence[bool], change: Callable[[Batch, Tensor], Batch]) -> Batch:
@@ -117,6 +85,53 @@ def sample_present(rng: np.random.Generator, view_shares: Sequence[float]) -> li
     return [1.0 if i in kept else 0.0 for i in range(3)]
 
 
+def scale_world(batch: Batch, factors: Tensor) -> Batch:
+    """A larger or smaller world: depth, baselines and the road's distance times a factor, pictures unchanged.
+
+    Only what measures can tell the factor: parallax between cameras whose baselines are told, or the height above the
+    road. Without it a network has no reason to measure.
+
+    Args:
+        batch: B sets.
+        factors: [B], positive.
+    """
+    f = factors.to(batch.k)
+    pose = batch.view_from_reference.clone()
+    pose[..., :3, 3] *= f[:, None, None]
+    longer = torch.stack((torch.ones_like(f), torch.ones_like(f), torch.ones_like(f), f), dim=1)[:, None]
+    return batch._replace(
+        depth_m=batch.depth_m * f[:, None, None, None],
+        view_from_reference=pose,
+        ground_plane=batch.ground_plane * longer,
+        told_plane=batch.told_plane * longer,
+    )
+
+
+def draw_world_scale(rng: np.random.Generator, *, measurable: bool) -> float:
+    """Factor of `scale_world`: exp of a normal number for `WORLD_SHARE` of the sets whose scale can be measured."""
+    factor = float(np.exp(np.clip(rng.normal(0.0, WORLD_SPREAD), -2 * WORLD_SPREAD, 2 * WORLD_SPREAD)))
+    return factor if rng.random() < WORLD_SHARE and measurable else 1.0
+
+
+def tell_plane(ground_plane: Tensor, rng: np.random.Generator) -> Tensor:
+    """What is told of the road in a set: nothing, half of the time, or the plane as a pitching vehicle knows it.
+
+    Args:
+        ground_plane: [3, 4] in each camera's frame.
+        rng: of the set.
+
+    Returns:
+        [3, 4].
+    """
+    roll, pitch = rng.normal(0.0, PLANE_TILT_RAD, 2)
+    longer = 1.0 + float(np.clip(rng.normal(0.0, PLANE_HEIGHT_SHARE), -0.1, 0.1))
+    if rng.random() < PLANE_SHARE:
+        return torch.zeros_like(ground_plane)
+    normal = ground_plane[:, :3] + ground_plane.new_tensor([roll, 0.0, pitch]) * ground_plane[:, 1:2].abs()
+    told = torch.cat((F.normalize(normal, dim=1), ground_plane[:, 3:] * longer), dim=1)
+    return torch.where(ground_plane[:, 3:] > 0.0, told, 0.0)
+
+
 def augment(
     batch: Batch,
     previous: Tensor,
@@ -125,6 +140,7 @@ def augment(
     fault_share: float,
     view_shares: Sequence[float] = VIEW_SHARES,
     crop_share: float = 0.0,
+    world_scale: bool = False,
 ) -> Batch:
     """Training augmentation.
 
@@ -135,12 +151,13 @@ def augment(
         fault_share: probability that a view is broken.
         view_shares: probabilities that the fusion gets three, two, one views.
         crop_share: probability that a set shows an enlarged part of its images.
+        world_scale: whether sets whose scale can be measured are made larger or smaller, see `scale_world`.
 
     Returns:
         A new batch.
     """
     images = batch.images.clone()
-    appearance, present, seeds, flips, windows = [], [], [], [], []
+    appearance, present, seeds, flips, windows, planes, factors = [], [], [], [], [], [], []
     for b, rng in enumerate(rngs):
         for n, spectrum in enumerate(SPECTRA):
             if rng.random() < fault_share:
@@ -150,7 +167,16 @@ def augment(
         seeds.append(int(rng.integers(2**31)))
         flips.append(bool(rng.random() < 0.5))
         windows.append(random_window(rng) if rng.random() < crop_share else WHOLE)
+        told = tell_plane(batch.ground_plane[b].cpu(), rng)
+        planes.append(told)
+        measurable = world_scale and (sum(present[-1]) > 1 or bool((told[:, 3] > 0.0).all()))
+        factors.append(draw_world_scale(rng, measurable=measurable))
     images = change_appearance(images, torch.tensor(appearance, dtype=images.dtype), seeds)
-    batch = batch._replace(images=images, present=batch.present.new_tensor(present))
+    batch = batch._replace(
+        images=images,
+        present=batch.present.new_tensor(present),
+        told_plane=torch.stack(planes).to(batch.ground_plane),
+    )
+    batch = scale_world(batch, torch.tensor(factors))
     batch = _on_some(batch, flips, lambda part, _: flip(part))
     return _on_some(batch, [w != WHOLE for w in windows], lambda part, rows: crop(part, torch.tensor(windows)[rows]))

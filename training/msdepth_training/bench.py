@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from msdepth_ros.core.model_info import read_model
+from msdepth_ros.core.model.info import read_model
 from msdepth_training.datasets.scenes import TEST_SEED, SceneSet, load_set, render_set
 from msdepth_training.evaluate import OnnxPredictor, RowPrior, Score, score_row_prior, score_rows
 from msdepth_training.export import ContractModel, example_inputs
@@ -51,7 +51,7 @@ def measure_speed(path: Path, height: int, width: int, *, threads: int) -> dict[
     predictor = OnnxPredictor(path, threads=threads)
     eager = ContractModel(MsDepth()).eval()
     inputs = {n: example_inputs(n, height, width) for n in (1, 2, 3)}
-    model_ms = {f"n{n}": median_ms(lambda n=n: predictor(*inputs[n]), REPEATS) for n in (1, 2, 3)}
+    model_ms = {f"n{n}": median_ms(lambda n=n: predictor(inputs[n]), REPEATS) for n in (1, 2, 3)}
 
     def run_eager() -> object:
         with torch.no_grad():

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.augment import Batch, augment
+from msdepth_training.augment import augment
+from msdepth_training.batch import Batch
 from msdepth_training.confidence import CONFIDENCE_FACTOR, probability_within_factor
 from msdepth_training.networks import PaperFusion, SpectralDepth
 from msdepth_training.objective import RANGE_M, subsample
@@ -65,8 +66,8 @@ def fit_line(log_scale: Tensor, correct: Tensor, *, steps: int = 200) -> Line:
 def claims(network: nn.Module, batch: Batch) -> dict[str, Claim]:
     """What any of the networks says of a batch, by the name of the line that calibrates it.
 
-    `SpectralDepth` and `PaperFusion` have a line for each spectrum, whose own frame it is; `MsDepth` has one for the
-    fused depth and one for the views' own evidence, as the model contract does not tell it which spectrum a view is.
+    `SpectralDepth` and `PaperFusion` have a line for each spectrum, whose own frame it is; `MsDepth` has one for depth
+    fused from several views, and for each spectrum one for depth from that view alone and one for its own evidence.
     """
     if isinstance(network, SpectralDepth):
         out = network(batch.images.flatten(0, 1), batch.k.flatten(0, 1))
@@ -81,13 +82,23 @@ def claims(network: nn.Module, batch: Batch) -> dict[str, Claim]:
             s: Claim(out.log_depth, out.log_scale, batch.depth_m[:, n])
             for n, (s, out) in enumerate(zip(SPECTRA, outs, strict=True))
         }
-    out = network(batch.images, batch.k, batch.view_from_reference, batch.reference_k(), batch.present)
+    out = network(
+        batch.images, batch.k, batch.view_from_reference, batch.reference_k(), batch.present, batch.reference_plane()
+    )
     truth = batch.depth_m[torch.arange(len(batch.reference), device=batch.reference.device), batch.reference]
-    own_truth = subsample(batch.depth_m.flatten(0, 1), 8)
-    return {
-        "fused": Claim(out.log_depth, out.log_scale, truth),
-        "view": Claim(out.view.log_depth[:, 0], out.view.log_scale[:, 0], own_truth),
-    }
+    fused = Claim(out.log_depth, out.log_scale, truth)
+    own = Claim(out.view.log_depth[:, 0], out.view.log_scale[:, 0], subsample(batch.depth_m.flatten(0, 1), 8))
+    count, several = len(SPECTRA), batch.present.sum(dim=1) > 1.5
+    found = {"fused": _rows(fused, several)}
+    for n, spectrum in enumerate(SPECTRA):
+        found[f"fused_{spectrum}"] = _rows(fused, ~several & (batch.present[:, n] > 0.5))
+        found[f"view_{spectrum}"] = Claim(*(part[n::count] for part in own))
+    return {name: claim for name, claim in found.items() if len(claim.truth_m)}
+
+
+def _rows(claim: Claim, chosen: Tensor) -> Claim:
+    """Of the images that are chosen, bool [M]."""
+    return Claim(*(part[chosen] for part in claim))
 
 
 def _pick(claim: Claim, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,9 @@ class Phase:
     width: int = 640
     """Columns of the images, a multiple of 32."""
     sequences: int = 320
-    """Scenes to render; each gives two frames."""
+    """Scenes to render."""
+    frames: int = 2
+    """Of each scene; with one, no camera can repeat an earlier frame, and for the same time there are twice the scenes."""
     first_seed: int = 0
     batch: int = 4
     """Sets of three views per step, over all devices together."""
@@ -79,6 +81,8 @@ class FuseConfig:
     """msdepth trains everything, from an aligned network if there is one; paper freezes the aligned network."""
     alignment_weight: float = 0.1
     """Of the contrastive term in the loss of recipe msdepth."""
+    matching_weight: float = 0.2
+    """Of what supervises matching between the views in the loss of recipe msdepth."""
     references: int = 1
     """In how many cameras' frames a step of recipe msdepth asks for a set's depth, with other views missing each time;
     a step of recipe paper asks in all three."""
@@ -119,6 +123,10 @@ class TrainConfig:
     """Probability that a view is broken."""
     crop_share: float = 0.0
     """Probability that a set shows an enlarged part of its images: more focal lengths."""
+    world_scale: bool = False
+    """Whether sets whose scale can be measured are made larger or smaller, see `augment.scale_world`."""
+    encoder_rate: float = 0.25
+    """Learning rate of a published backbone, over that of the rest."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
     validation_sequences: int = 60

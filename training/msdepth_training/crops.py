@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 
 SMALLEST_SHARE = 0.65
 """Of width and height, that a random crop keeps."""

@@ -10,14 +10,14 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from msdepth_ros.core.metrics import MetricMean, depth_metrics
-from msdepth_ros.core.providers import session_options
+from msdepth_ros.core.model.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.datasets.scenes import Samples
-from msdepth_training.export import INPUTS, OUTPUTS, ContractModel
+from msdepth_training.export import OUTPUTS, ContractInputs, ContractModel
 from msdepth_training.results.score import ALL, MAX_M, Answers, FloatImage, Score, ScoreSums, is_known
+from msdepth_training.scenes.ground import plane_in_camera
 from msdepth_training.stages.sources import Frames
 
 
@@ -35,8 +35,8 @@ class Prediction(NamedTuple):
 class Predictor(Protocol):
     """Anything that keeps the model contract."""
 
-    def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
-        """[N, 3, H, W], [N, 3, 3], [N, 4, 4], [3, 3] to a prediction."""
+    def __call__(self, inputs: ContractInputs) -> Prediction:
+        """Inputs of one set to a prediction."""
 
 
 class TorchPredictor:
@@ -45,10 +45,10 @@ class TorchPredictor:
     def __init__(self, model: ContractModel) -> None:
         self.model = model.eval()
 
-    def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
+    def __call__(self, inputs: ContractInputs) -> Prediction:
         """See `Predictor`."""
         with torch.no_grad():
-            return Prediction(*(t.numpy() for t in self.model(images, k, view_from_reference, reference_k)))
+            return Prediction(*(t.numpy() for t in self.model(*inputs)))
 
 
 class OnnxPredictor:
@@ -64,22 +64,52 @@ class OnnxPredictor:
         height, width = self.session.get_inputs()[0].shape[-2:]
         return int(height), int(width)
 
-    def __call__(self, images: Tensor, k: Tensor, view_from_reference: Tensor, reference_k: Tensor) -> Prediction:
-        """See `Predictor`."""
-        values = (images, k, view_from_reference, reference_k)
-        feed = {name: value.numpy() for name, value in zip(INPUTS, values, strict=True)}
+    def __call__(self, inputs: ContractInputs) -> Prediction:
+        """See `Predictor`; a model of contract 1 is not told spectrum and road."""
+        known = {value.name for value in self.session.get_inputs()}
+        feed = {name: value.numpy() for name, value in inputs._asdict().items() if name in known}
         return Prediction(*self.session.run(list(OUTPUTS), feed))
 
 
-def predict(samples: Frames, index: int, predictor: Predictor, views: Sequence[int], reference: int) -> Prediction:
-    """One frame with some of its views (indices into rgb, nir, thermal), in the frame of camera `reference`."""
+def predict(
+    samples: Frames,
+    index: int,
+    predictor: Predictor,
+    views: Sequence[int],
+    reference: int,
+    *,
+    ground: bool = False,
+    told_baseline: float = 1.0,
+) -> Prediction:
+    """One frame with some of its views (indices into rgb, nir, thermal), in the frame of camera `reference`.
+
+    Args:
+        samples: rendered frames.
+        index: of the frame.
+        predictor: model under test.
+        views: which cameras it gets.
+        reference: camera whose frame the depth is in.
+        ground: whether it is told the road.
+        told_baseline: it is told baselines this many times as long as they are.
+    """
     images = samples.views(torch.tensor([index]))[0, list(views)]
     pose = samples.vehicle_from_camera[index]
     view_from_reference = torch.linalg.inv(pose[list(views)]) @ pose[reference]
-    return predictor(images, samples.k[index, list(views)], view_from_reference, samples.k[index, reference])
+    view_from_reference[:, :3, 3] *= told_baseline
+    plane = plane_in_camera(samples.ground_plane[index], pose[reference]) if ground else torch.zeros(4)
+    k, spectrum = samples.k[index, list(views)], torch.tensor(list(views))
+    return predictor(ContractInputs(images, k, view_from_reference, samples.k[index, reference], spectrum, plane))
 
 
-def score(samples: Frames, predictor: Predictor, views: Sequence[int], reference: int) -> dict[str, Score]:
+def score(
+    samples: Frames,
+    predictor: Predictor,
+    views: Sequence[int],
+    reference: int,
+    *,
+    ground: bool = False,
+    told_baseline: float = 1.0,
+) -> dict[str, Score]:
     """Score every frame.
 
     Args:
@@ -87,13 +117,15 @@ def score(samples: Frames, predictor: Predictor, views: Sequence[int], reference
         predictor: model under test.
         views: which cameras it gets.
         reference: camera whose frame the depth is in.
+        ground: whether the model is told the road.
+        told_baseline: it is told baselines this many times as long as they are.
 
     Returns:
         Condition (and `all`) to score; conditions without a scored image are absent.
     """
     sums = ScoreSums(samples.conditions)
     for index in range(len(samples)):
-        prediction = predict(samples, index, predictor, views, reference)
+        prediction = predict(samples, index, predictor, views, reference, ground=ground, told_baseline=told_baseline)
         truth = samples.depth_m[index, reference].float().numpy()
         answers = Answers(prediction.depth_m[None], prediction.confidence[None], truth[None])
         sums.add(answers, [int(samples.condition[index])])

@@ -92,6 +92,21 @@ def relative_to(view_from_reference: Tensor, index: Tensor) -> Tensor:
     return view_from_index
 
 
+def height_above(plane: Tensor, depth_m: Tensor, k: Tensor) -> Tensor:
+    """Height of every pixel's point above a plane.
+
+    Args:
+        plane: [B, 4] unit normal, pointing down, and h of n . X = h, in the camera's frame, metres.
+        depth_m: [B, H, W] along the camera's z axis, metres.
+        k: [B, 3, 3], px.
+
+    Returns:
+        [B, H, W] metres; not finite where depth is not.
+    """
+    rays = pixel_rays(k, *depth_m.shape[-2:])
+    return plane[:, 3, None, None] - depth_m * (plane[:, :3, None, None] * rays).sum(dim=1)
+
+
 def level_pixels(height: int, width: int, stride: int, *, device: torch.device) -> Tensor:
     """Centres of the cells of a level, in px of the height x width image.
 

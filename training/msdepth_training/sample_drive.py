@@ -21,7 +21,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.scenes import SceneRig, render_frame, sample_scene
 from msdepth_training.scenes.faults import wiper

@@ -9,7 +9,7 @@ import torch
 from real_frames import write_lidar_frame, write_pairs
 
 from msdepth_training import cli
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.config import load_config
 from msdepth_training.datasets.scenes import load_set, render_set
 from msdepth_training.export import Calibration, ContractModel
@@ -101,7 +101,7 @@ def exported(trained, data, tmp_path_factory):
         "--note", "Trained by a test.",
     )  # fmt: skip
     card = json.loads((models / "small.json").read_text())
-    lines = {name: tuple(card["calibration"][name]) for name in ("fused", "view")}
+    lines = {name: tuple(line) for name, line in card["calibration"].items() if name != "on"}
     return ContractModel(load_run(trained).network, Calibration(**lines)), models / "small.onnx"
 
 
@@ -148,6 +148,7 @@ def walls():
             pose,
             reference,
             torch.ones(batch, 3),
+            *(torch.tensor([0.0, 1.0, 0.0, 1.6]).repeat(batch, 3, 1) for _ in range(2)),
         )
 
     return make

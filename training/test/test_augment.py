@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from msdepth_training.augment import VIEW_SHARES, Batch, augment, break_view, change_appearance, flip, sample_present
+from msdepth_training.augment import (
+    VIEW_SHARES,
+    augment,
+    break_view,
+    change_appearance,
+    draw_world_scale,
+    sample_present,
+    scale_world,
+    tell_plane,
+)
+from msdepth_training.batch import Batch, flip
 
 K = torch.tensor([[60.0, 0, 40.0], [0, 60.0, 20.0], [0, 0, 1.0]])
 
@@ -19,6 +29,7 @@ def batch(size=2):
         pose,
         torch.zeros(size, dtype=torch.long),
         torch.ones(size, 3),
+        *(torch.tensor([0.1, 0.99, 0.1, 1.6]).repeat(size, 3, 1) for _ in range(2)),
     )
 
 
@@ -101,3 +112,54 @@ def test_the_shares_of_views_decide_how_many_are_present():
     assert counts == {1.0}
     mixed = [sum(sample_present(np.random.default_rng(i), (0.5, 0.5, 0.0))) for i in range(200)]
     assert set(mixed) == {2.0, 3.0} and 70 < mixed.count(3.0) < 130
+
+
+def test_a_larger_world_looks_the_same():
+    """What a factor changes cancels in every projection: points, cameras and road grow together."""
+    original = batch()
+    factors = torch.tensor([0.5, 1.7])
+    scaled = scale_world(original, factors)
+    f = factors[:, None, None, None]
+    torch.testing.assert_close(scaled.depth_m, original.depth_m * f)
+    torch.testing.assert_close(scaled.view_from_reference[..., :3, 3:], original.view_from_reference[..., :3, 3:] * f)
+    assert torch.equal(scaled.view_from_reference[..., :3, :3], original.view_from_reference[..., :3, :3])
+    torch.testing.assert_close(scaled.ground_plane[..., 3], original.ground_plane[..., 3] * factors[:, None])
+    assert torch.equal(scaled.ground_plane[..., :3], original.ground_plane[..., :3])
+    assert torch.equal(scaled.images, original.images)
+
+
+def test_only_a_world_that_can_be_measured_is_scaled():
+    rng = np.random.default_rng(0)
+    assert {draw_world_scale(rng, measurable=False) for _ in range(50)} == {1.0}
+    drawn = np.array([draw_world_scale(rng, measurable=True) for _ in range(2000)])
+    assert 0.55 < (drawn != 1.0).mean() < 0.65
+    assert abs(np.log(drawn[drawn != 1.0]).mean()) < 0.05
+
+
+def test_one_view_alone_and_no_road_keep_their_size():
+    original = batch(40)
+    changed = augment(
+        original, original.images, rngs(3, 40), fault_share=0.0, view_shares=(0.0, 0.0, 1.0), world_scale=True
+    )
+    told = changed.told_plane[:, 0, 3] > 0
+    same = torch.isclose(changed.ground_plane[:, 0, 3], original.ground_plane[:, 0, 3])
+    assert 8 < told.sum() < 32
+    assert same[~told].all()
+    assert not same[told].all()
+
+
+def test_the_road_is_told_half_of_the_time_and_not_exactly():
+    plane = batch(1).ground_plane[0]
+    plane[:, :3] = torch.nn.functional.normalize(plane[:, :3], dim=1)
+    told = torch.stack([tell_plane(plane, np.random.default_rng(seed)) for seed in range(1000)])
+    known = told[:, 0, 3] > 0
+    assert 0.45 < known.float().mean() < 0.55
+    assert told[~known].abs().max() == 0
+    torch.testing.assert_close(told[known][..., :3].norm(dim=-1), torch.ones(int(known.sum()), 3))
+    angle = (told[known][:, 0, :3] @ plane[0, :3]).clamp(max=1.0).arccos().rad2deg()
+    assert 0.5 < angle.mean() < 1.5
+    assert (told[known][:, 0, 3] / plane[0, 3]).std().item() == pytest.approx(0.03, abs=0.005)
+
+
+def test_a_road_that_is_not_known_is_not_told():
+    assert all(tell_plane(torch.zeros(3, 4), np.random.default_rng(seed)).abs().max() == 0 for seed in range(20))

@@ -25,7 +25,7 @@ def test_confidence_is_never_turned_upside_down():
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
-        ("fuse_msdepth", {"fused", "view"}),
+        ("fuse_msdepth", {"fused", *(f"{kind}_{s}" for kind in ("fused", "view") for s in ("rgb", "nir", "thermal"))}),
         ("fuse_paper", {"rgb", "nir", "thermal"}),
         ("align_none", {"rgb", "nir", "thermal"}),
     ],

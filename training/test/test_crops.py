@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from msdepth_training.augment import Batch, flip
+from msdepth_training.batch import Batch, flip
 from msdepth_training.crops import SMALLEST_SHARE, crop, random_window
 from msdepth_training.geometry import pixel_rays
 
@@ -22,6 +22,7 @@ def batch(size=2):
         pose,
         torch.zeros(size, dtype=torch.long),
         torch.ones(size, 3),
+        *(torch.tensor([0.1, 0.99, 0.1, 1.6]).repeat(size, 3, 1) for _ in range(2)),
     )
 
 

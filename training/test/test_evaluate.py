@@ -21,9 +21,9 @@ from msdepth_training.evaluate import (
 def fixed(depth_m, confidence):
     """A predictor that answers the same whatever it sees."""
 
-    def predictor(images, k, view_from_reference, reference_k):
-        shape = images.shape[-2:]
-        own = np.full((len(images), *shape), confidence, np.float32)
+    def predictor(inputs):
+        shape = inputs.images.shape[-2:]
+        own = np.full((len(inputs.images), *shape), confidence, np.float32)
         return Prediction(np.broadcast_to(np.float32(depth_m), shape), np.full(shape, confidence, np.float32), own)
 
     return predictor
@@ -69,11 +69,15 @@ def test_scores_by_condition(exported, samples):
 def test_a_subset_of_views_is_posed_in_the_frame_asked_for(samples):
     seen = {}
 
-    def predictor(images, k, view_from_reference, reference_k):
-        seen.update(images=images, k=k, pose=view_from_reference, reference_k=reference_k)
+    def predictor(inputs):
+        seen.update(
+            images=inputs.images, k=inputs.intrinsics, pose=inputs.view_from_reference,
+            reference_k=inputs.reference_intrinsics, spectrum=inputs.spectrum,
+        )  # fmt: skip
 
     predict(samples, 2, predictor, [2, 1], 1)
     assert torch.equal(seen["k"], samples.k[2, [2, 1]])
+    assert seen["spectrum"].tolist() == [2, 1]
     assert torch.equal(seen["reference_k"], samples.k[2, 1])
     torch.testing.assert_close(seen["pose"][1], torch.eye(4), atol=1e-5, rtol=0)
     pose = samples.vehicle_from_camera[2]

@@ -4,7 +4,7 @@ import onnx
 import pytest
 import torch
 
-from msdepth_ros.core.model_info import read_model
+from msdepth_ros.core.model.info import read_model
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import OnnxPredictor, TorchPredictor, predict
 from msdepth_training.export import (
@@ -12,6 +12,7 @@ from msdepth_training.export import (
     OPSET,
     OUTPUTS,
     Calibration,
+    ContractInputs,
     ContractModel,
     example_inputs,
     largest_difference,
@@ -26,7 +27,7 @@ def test_onnx_runtime_equals_pytorch(exported, count):
 
 def test_a_difference_is_seen(exported):
     model, path = exported
-    other = ContractModel(model.network, Calibration(fused=(0.9, 1.2), view=(1.1, -0.1)))
+    other = ContractModel(model.network, Calibration(fused=(0.9, 1.2), view_rgb=(1.1, -0.1)))
     assert largest_difference(other, path, count=2, height=64, width=160) > 0.05
 
 
@@ -43,7 +44,7 @@ def test_the_file_keeps_the_contract(exported):
     assert {o.domain: o.version for o in proto.opset_import}[""] == OPSET == 18
     assert tuple(i.name for i in proto.graph.input) == INPUTS
     assert tuple(o.name for o in proto.graph.output) == OUTPUTS
-    assert facts["msdepth_contract"] == "1"
+    assert facts["msdepth_contract"] == "2"
     assert facts["spectra"] == "rgb,nir,thermal"
     assert (facts["height"], facts["width"]) == ("64", "160")
     assert (facts["depth_min_m"], facts["depth_max_m"]) == ("1.0", "100.0")
@@ -68,7 +69,7 @@ def test_outputs_are_in_range_and_a_view_that_sees_nothing_has_no_confidence(exp
     images, k = samples.views(torch.tensor([0]))[0], samples.k[0]
     away = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))  # looks backwards
     pose = torch.stack((torch.eye(4), torch.eye(4), away))
-    out = predictor(images, k, pose, k[0])
+    out = predictor(ContractInputs(images, k, pose, k[0], torch.arange(3), torch.zeros(4)))
     assert 1.0 <= out.depth_m.min() <= out.depth_m.max() <= 100.0
     assert 0.0 <= out.confidence.min() <= out.confidence.max() <= 1.0
     assert out.view_confidence[2].max() == 0.0

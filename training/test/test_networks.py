@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.geometry import pixel_rays
 from msdepth_training.networks import MsDepth, PaperFusion, SpectralDepth
 from msdepth_training.networks.cameras import Views
@@ -72,7 +72,7 @@ def test_batches_train(small, batch):
     network = MsDepth(small).train()
     out = network(*inputs(batch=batch))
     (out.log_depth.mean() + out.log_scale.mean() + out.view.log_depth.mean() + out.view.log_scale.mean()).backward()
-    missing = [n for n, p in network.named_parameters() if p.grad is None and "describe" not in n]
+    missing = [n for n, p in network.named_parameters() if p.grad is None and "sweeps" not in n]
     assert missing == []
 
 
@@ -99,22 +99,29 @@ def plane_views(count, shift):
 
 
 def test_views_agree_most_at_the_true_depth():
-    sweep = PlaneSweep(6, 6, (-0.5, 0.0, 0.5))
+    sweep = PlaneSweep(6, 6)
+    steps = torch.tensor([-0.5, 0.0, 0.5]).view(1, 3, 1, 1)
     views, depth = plane_views(2, -1.0), torch.full((1, 1, 16, 24), 5.0)
     reference = torch.nn.functional.normalize(
         torch.randn(1, 6, 16, 32, generator=torch.Generator().manual_seed(3)), dim=1
     )
     # a camera 1 m to the right sees a plane at 5 m shifted by f * 1 / 5 = 4 px
     descriptors = torch.stack((reference[..., :24], reference[..., 4:28]), dim=1)
-    agreement = sweep(descriptors, depth, views)[0, :, :, 6:].mean(dim=(1, 2))
+    matching = sweep(descriptors, depth.log() + steps, views)
+    agreement = (matching.logits / sweep.sharpness.exp())[0, :, :, 6:].mean(dim=(1, 2))
     assert agreement[1] > 0.9
     assert max(agreement[0], agreement[2]) < 0.5
+    expected, greatest = matching.summary()[0, :, :, 6:].mean(dim=(1, 2))
+    assert abs(expected) < 0.1
+    assert greatest > 0.8
 
 
 def test_one_view_has_nobody_to_agree_with():
-    sweep = PlaneSweep(6, 6, (0.0, 0.5))
+    sweep = PlaneSweep(6, 6)
     descriptors = torch.nn.functional.normalize(torch.randn(1, 1, 6, 16, 24), dim=2)
-    assert sweep(descriptors, torch.full((1, 1, 16, 24), 5.0), plane_views(1, 0.0)).abs().max() < 1e-6
+    matching = sweep(descriptors, torch.tensor([1.6, 2.1]).view(1, 2, 1, 1).expand(1, 2, 16, 24), plane_views(1, 0.0))
+    assert matching.logits.abs().max() < 1e-4
+    assert matching.compared.max() == 0
 
 
 def test_the_identity_warp_returns_the_features():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from msdepth_ros.core.camera import Rig
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_training import sample_drive
 from msdepth_training.scenes import sample_scene
 
@@ -42,7 +42,7 @@ def test_ground_truth_keeps_its_camera_model():
 
 
 def test_two_instants_make_a_bag(tmp_path):
-    from msdepth_ros.replay.bag import Bag
+    from msdepth_ros.bags.bag import Bag
 
     sample_drive.write(tmp_path / "drive", instants=2)
     with Bag(tmp_path / "drive") as bag:

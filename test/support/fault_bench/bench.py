@@ -24,8 +24,8 @@ from fault_bench.judge import (
     row,
 )
 from fault_bench.watcher import Watcher
-from msdepth_ros.core.faults import KINDS as FAULT_KINDS
-from msdepth_ros.core.faults import FaultSpan
+from msdepth_ros.core.injection.faults import KINDS as FAULT_KINDS
+from msdepth_ros.core.injection.faults import FaultSpan
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.demo.processes import Child, Children
 
@@ -86,7 +86,7 @@ class Bench:
             self._start_injector(spectrum)
         drive = [str(BAG), "--duration", str(CLEAN_S), "--loop", "--rate", str(self._plan.rate)]
         scorer = self._start_scorer() if self._plan.accuracy else None
-        self._children.start("player", "msdepth_ros.nodes.player", drive)
+        self._children.start("player", "msdepth_ros.ros.play.camera_drivers", drive)
         self._until(lambda: self._watcher.listening() and self._watcher.calm(0), 60.0, "depth from all cameras")
         begin_ns = time.time_ns()
         time.sleep(self._plan.clean_s)
@@ -115,7 +115,7 @@ class Bench:
     def _start_scorer(self) -> Child:
         """The monitor of the demo, which scores each depth image."""
         arguments = ["--out", str(self._folder), "--moments", "1"]
-        return self._children.start("monitor", "msdepth_ros.nodes.monitor", arguments)
+        return self._children.start("monitor", "msdepth_ros.live.monitor", arguments)
 
     def _scored(self) -> list[Scored]:
         """What the monitor wrote, with the number of each picture in the part of the drive that is repeated."""
@@ -137,13 +137,13 @@ class Bench:
             self._say(f"{verdict}  {one['fault']:<16} {one['camera']:<16} {one['seen']}")
 
     def _start_node(self, name: str) -> Child:
-        return self._children.start(name, "msdepth_ros.nodes.fused_depth", node_arguments(PREFIX))
+        return self._children.start(name, "msdepth_ros.ros.node.fused_depth", node_arguments(PREFIX))
 
     def _start_injector(self, spectrum: str, *faults: str) -> None:
         arguments = [*faults, "--spectra", spectrum, "--prefix", PREFIX, "--wait-for-subscribers", "1"]
         arguments += ["--ros-args", "-r", f"__node:=injector_{spectrum}"]
         name = f"injector_{spectrum}_{len(self._watcher.events)}"
-        self._injectors[spectrum] = self._children.start(name, "msdepth_ros.nodes.injector", arguments)
+        self._injectors[spectrum] = self._children.start(name, "msdepth_ros.ros.inject.command", arguments)
 
     def _until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Waits.

@@ -10,7 +10,7 @@ from pathlib import Path
 import rclpy
 
 from fault_bench.watcher import Watcher
-from msdepth_ros.nodes.transport import host_only_environment
+from msdepth_ros.ros.transport import host_only_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 SUPPORT = Path(__file__).resolve().parents[1]

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from fault_bench.chain import BAG, CLEAN_S
 from fault_bench.expectations import Bars
 from fault_bench.judge import row
-from msdepth_ros.core.findings import Thresholds
-from msdepth_ros.core.health import Seen, SpectrumHealth
-from msdepth_ros.core.image_health import measure
-from msdepth_ros.core.images import spectrum_image
+from msdepth_ros.bags.bag import Bag
+from msdepth_ros.bags.images import decode_image
+from msdepth_ros.core.camera.images import spectrum_image
+from msdepth_ros.core.health.cameras import Seen, SpectrumHealth
+from msdepth_ros.core.health.findings import Thresholds
+from msdepth_ros.core.health.image import measure
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.replay.bag import Bag
-from msdepth_ros.replay.images import decode_image
 
 _ROUNDS = 2000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msdepth_ros.core.faults import KINDS
-from msdepth_ros.core.findings import Fault
+from msdepth_ros.core.health.findings import Fault
+from msdepth_ros.core.injection.faults import KINDS
 from msdepth_ros.core.spectra import SPECTRA
 
 KILL = "kill"

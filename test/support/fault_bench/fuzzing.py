@@ -14,7 +14,7 @@ from fault_bench.chain import ROOT
 from fault_bench.expectations import Bars
 from fault_bench.judge import row
 
-TEST = ROOT / "test" / "nodes" / "test_fuzz.py"
+TEST = ROOT / "test" / "ros" / "node" / "test_fuzz.py"
 COUNT = 10_000
 
 

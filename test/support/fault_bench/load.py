@@ -35,13 +35,13 @@ def put_under_load(
         slow_s: time that the network takes at least, seconds.
         say: called with a line now and then.
     """
-    module, first = ("fault_bench.slow_node", [str(slow_s)]) if slow_s else ("msdepth_ros.nodes.fused_depth", [])
+    module, first = ("fault_bench.slow_node", [str(slow_s)]) if slow_s else ("msdepth_ros.ros.node.fused_depth", [])
     with _two_cores(), watching(folder, cameras=False) as (watcher, environment), Children(environment, folder) as all_:
         node = all_.start("node_loaded", module, [*first, *node_arguments()])
         summary = folder / "played.json"
         summary.unlink(missing_ok=True)
         drive = [str(BAG), "--duration", str(CLEAN_S), "--loop", "--rate", str(rate), "--summary", str(summary)]
-        player = all_.start("player_loaded", "msdepth_ros.nodes.player", drive)
+        player = all_.start("player_loaded", "msdepth_ros.ros.play.camera_drivers", drive)
         _wait_for(lambda: bool(watcher.seen.depths), node)
         begin_ns = time.time_ns()
         samples = _watch(node, watcher, seconds, say)

@@ -6,8 +6,8 @@ import sys
 import time
 from typing import Any
 
-from msdepth_ros.core.engine import DepthEngine
-from msdepth_ros.nodes.fused_depth import main
+from msdepth_ros.core.model.engine import DepthEngine
+from msdepth_ros.ros.node.fused_depth import main
 
 if __name__ == "__main__":
     slow_s = float(sys.argv.pop(1))

@@ -19,7 +19,7 @@ from std_msgs.msg import String
 
 from fault_bench.judge import Depth, Sightings, Words
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.nodes.faulty_messages import stamp_of
+from msdepth_ros.ros.inject.faulty_messages import stamp_of
 
 _HEAD_BYTES = 200  # more than what precedes the pixels of a serialized image
 

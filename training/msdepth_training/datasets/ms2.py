@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msdepth_ros.core.camera import Rig
+from msdepth_ros.core.camera.rig import Rig
+from msdepth_ros.core.camera.view import ViewMap, make_view
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA, normalise
-from msdepth_ros.core.view import ViewMap
 from msdepth_ros.infer import read_image
 from msdepth_training.datasets.ms2_calibration import read_rig
 from msdepth_training.datasets.ms2_layout import TEST_LISTS, Frame, Layout, find_frames, read_lists
@@ -216,7 +216,7 @@ def _open_sequence(layout: Layout, frame: Frame, height: int, width: int) -> _Se
     sizes = {s: _decode(layout.image(frame, s)).shape[1::-1] for s in SPECTRA}
     rig: Rig = read_rig(layout.calibration(frame.sequence), sizes)
     try:
-        views = tuple(View(rig.cameras[s].view_map(width, height)) for s in SPECTRA)
+        views = tuple(View(make_view(rig.cameras[s], width, height)) for s in SPECTRA)
     except MsdepthError as error:
         raise TrainingError(f"{layout.calibration(frame.sequence)}: {error}") from error
     k = np.stack([view.map.intrinsics for view in views])

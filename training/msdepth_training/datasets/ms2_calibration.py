@@ -14,7 +14,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_training.errors import TrainingError
 

@@ -46,11 +46,14 @@ class SceneSet:
     """How much rigs vary, see `sample_rig`."""
     style: str = "street"
     """Name of the kind of scenes, see `scenes.style`."""
+    baseline: float = 1.0
+    """Factor on the distances between the cameras of every rig, everything else being the same."""
 
     def shard_path(self, folder: Path, index: int) -> Path:
         """File of one shard; the name says all that decides its content."""
         style = scene_style(self.style)
         kind = f"{style.name}{style.version}_{self.split}_{self.height}x{self.width}_j{self.jitter:g}_f{self.frames}"
+        kind += f"_b{self.baseline:g}" if self.baseline != 1.0 else ""
         count = min(SHARD, self.sequences - index * SHARD)
         cut = f"_{count}" if count < SHARD else ""  # or a longer set would take the part for the whole
         return folder / f"{kind}_{self.first_seed + index * SHARD:06d}{cut}.pt"
@@ -68,6 +71,9 @@ class Samples:
     """[F, 3, 3, 3], px."""
     vehicle_from_camera: Tensor
     """[F, 3, 4, 4], metres."""
+    ground_plane: Tensor
+    """[F, 4] n and h, metres: n . X = h on the road before the rig, in the vehicle's frame, n of unit length and
+    pointing down; all zeros where there is no plane. `scenes.plane_in_camera` brings it to a camera's frame."""
     condition: Tensor
     """int [F], index into `CONDITIONS`."""
     previous: Tensor
@@ -87,12 +93,15 @@ class Samples:
 def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
     """All frames of one sequence, each by the names of `Samples` without `previous`, ready to be stored."""
     condition = seed % len(CONDITIONS)
-    scene = sample_scene(seed, scenes.split, condition=CONDITIONS[condition], style=scenes.style)
     rng = np.random.default_rng([seed, 3])
-    rig = sample_rig(rng, scenes.height, scenes.width, jitter=scenes.jitter, style=scenes.style)
+    rig = sample_rig(
+        rng, scenes.height, scenes.width, jitter=scenes.jitter, style=scenes.style, baseline=scenes.baseline
+    )
+    scene = sample_scene(seed, scenes.split, condition=CONDITIONS[condition], style=scenes.style, looks=rig.looks)
+    late_s = _late_s(scenes, seed)
     time_s, rows = 0.0, []
     for _ in range(scenes.frames):
-        frame = render_frame(scene, rig, time_s=time_s)
+        frame = render_frame(scene, rig, time_s=time_s, late_s=late_s)
         thermal = normalise("thermal", frame.images["thermal"][0].numpy().astype(np.uint16))[:1]
         images = torch.cat(
             (frame.images["rgb"], frame.images["nir"], torch.from_numpy((thermal * 255.0).round().astype(np.uint8)))
@@ -103,11 +112,20 @@ def render_sequence(scenes: SceneSet, seed: int) -> list[dict[str, Tensor]]:
                 "depth_m": torch.stack([frame.depth_m[s] for s in SPECTRA]).clamp(max=6e4).half(),
                 "k": torch.stack([rig.k[s] for s in SPECTRA]),
                 "vehicle_from_camera": torch.stack([rig.vehicle_from_camera[s] for s in SPECTRA]),
+                "ground_plane": frame.ground_plane,
                 "condition": torch.tensor(condition),
             }
         )
         time_s += float(rng.uniform(0.3, 1.2))
     return rows
+
+
+def _late_s(scenes: SceneSet, seed: int) -> dict[str, float]:
+    """How much later each camera's images of a sequence are; in half of them, and in test scenes, not at all."""
+    rng, most = np.random.default_rng([seed, 17]), scene_style(scenes.style).late_s
+    if scenes.split == "test" or scenes.jitter == 0.0 or rng.random() < 0.5:
+        most = 0.0
+    return {s: float(rng.uniform(0.0, most)) for s in SPECTRA}
 
 
 def _render_shard(job: tuple[SceneSet, Path, int]) -> int:

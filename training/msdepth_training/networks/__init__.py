@@ -1,6 +1,6 @@
 """The networks, as small modules that read top to bottom."""
 
-from msdepth_training.networks.backbone import load_backbone_weights, make_encoder
+from msdepth_training.networks.backbone import load_backbone_weights, load_pretrained, make_encoder
 from msdepth_training.networks.config import SMALL, TINY, NetworkConfig
 from msdepth_training.networks.msdepth import MsDepth, NetworkOutput
 from msdepth_training.networks.paper import PaperFusion, PaperOutput
@@ -17,6 +17,7 @@ __all__ = [
     "SpectralDepth",
     "SpectralOutput",
     "load_backbone_weights",
+    "load_pretrained",
     "make_encoder",
     "split",
 ]

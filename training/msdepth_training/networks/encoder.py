@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdepth_training.networks.blocks import Downsample, ResidualBlock, conv_bn
-from msdepth_training.networks.cameras import CAMERA_MAPS, CameraRays
+from msdepth_training.networks.cameras import CAMERA_MAPS, TYPICAL_LOG_DEPTH, CameraRays
 
-TYPICAL_LOG_DEPTH = 2.7
-"""Log of 15 m: depth heads start near the middle of the range."""
 LOG_SCALES = (-4.0, 2.0)
 """Range of the log of a Laplace scale."""
 STRIDES = (4, 8, 16, 32)

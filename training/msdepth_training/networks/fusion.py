@@ -106,8 +106,28 @@ class SetFusion(nn.Module):
         return (x * weights).sum(dim=1), weights
 
 
+class Matching(NamedTuple):
+    """What matching between the views says of S hypotheses of depth, at one level."""
+
+    logits: Tensor
+    """[B, S, h, w] how well the views agree, 0 where fewer than two see the point."""
+    log_depth: Tensor
+    """[B, S, h, w] the hypotheses, log metres, ascending."""
+    compared: Tensor
+    """[B, S, h, w] 1 where at least two views see the point, else 0."""
+
+    def summary(self) -> Tensor:
+        """[B, 2, h, w] expected log depth less the mean of the hypotheses, and the greatest probability."""
+        # exp and one division: ONNX Runtime's Softmax over an inner axis is slow
+        likely = (self.logits - self.logits.amax(dim=1, keepdim=True)).float().exp()
+        share = likely / likely.sum(dim=1, keepdim=True)
+        middle = self.log_depth.mean(dim=1, keepdim=True)
+        expected = (share * (self.log_depth - middle)).sum(dim=1, keepdim=True)
+        return torch.cat((expected, share.amax(dim=1, keepdim=True)), dim=1)
+
+
 class PlaneSweep(nn.Module):
-    """Do the views agree at this depth? Mean pairwise cosine of descriptors at depths around the current one.
+    """Do the views agree at this depth? Mean pairwise cosine of descriptors at several hypotheses of depth.
 
     With descriptors d_n and visibilities v_n, |sum v d|^2 - sum v |d|^2 is the sum of pairwise products, so agreement
     needs no order of the views and is 0 where fewer than two see the point.
@@ -115,35 +135,33 @@ class PlaneSweep(nn.Module):
     Args:
         inputs: channels of the encoder's features.
         channels: of the descriptors.
-        steps: the factors tried on depth are exp(steps).
     """
 
-    def __init__(self, inputs: int, channels: int, steps: tuple[float, ...]) -> None:
+    def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
         self.describe = nn.Conv2d(inputs, channels, 1)
-        self.register_buffer("factors", torch.tensor(steps).exp(), persistent=False)
+        self.sharpness = nn.Parameter(torch.tensor(2.0))
+        """Log of the factor from cosines to logits."""
 
     def descriptors(self, features: Tensor) -> Tensor:
         """Unit descriptors [M, D, h, w] of features [M, C, h, w]."""
         x = self.describe(features)
         return x / (x.square().sum(dim=1, keepdim=True) + 1e-6).sqrt()
 
-    def forward(self, descriptors: Tensor, depth_m: Tensor, views: Views) -> Tensor:
-        """Agreement of the views around a depth.
+    def forward(self, descriptors: Tensor, log_depth: Tensor, views: Views) -> Matching:
+        """Compare the views.
 
         Args:
             descriptors: [B, N, D, h, w], unit length.
-            depth_m: [B, 1, h, w] in the reference frame.
+            log_depth: [B, S, h, w] hypotheses in the reference frame, log metres.
             views: geometry at this level.
-
-        Returns:
-            [B, steps, h, w] in [-1, 1].
         """
-        depths = depth_m * self.factors.view(1, -1, 1, 1)
-        warped = warp(descriptors, depths, views, masked=True)
+        warped = warp(descriptors, log_depth.exp(), views, masked=True)
         total, count = warped.features.sum(dim=1), warped.seen.sum(dim=1)
         # a descriptor between two pixels is shorter than one, so its own square is subtracted, not 1
         own = warped.features.square().sum(dim=1)
         products = (total.square() - own).sum(dim=-1, keepdim=True)
         agreement = products / (count * (count - 1.0)).clamp(min=1.0)
-        return agreement.view(depths.shape)
+        several = (count > 1.5).to(agreement.dtype)
+        logits = agreement * self.sharpness.exp()
+        return Matching(logits.view(log_depth.shape), log_depth, several.view(log_depth.shape))

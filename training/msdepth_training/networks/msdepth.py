@@ -10,14 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msdepth_training.networks.backbone import make_encoder
-from msdepth_training.networks.cameras import CAMERA_MAPS, CameraRays, Cameras, Views
+from msdepth_training.networks.cameras import CAMERA_MAPS, PLANE_MAPS, CameraRays, Cameras, Views, plane_maps
 from msdepth_training.networks.config import NetworkConfig
 from msdepth_training.networks.decoder import Level, upsample_convex
 from msdepth_training.networks.encoder import ViewFeatures, upsample
-from msdepth_training.networks.fusion import PlaneSweep, SetFusion, to_maps, warp
+from msdepth_training.networks.fusion import Matching, PlaneSweep, SetFusion, to_maps, warp
 
-SWEEP_STEPS = {16: (-0.8, -0.45, -0.2, 0.0, 0.2, 0.45, 0.8), 8: (-0.2, 0.0, 0.2)}
-"""Stride to the changes of log depth at which the views' agreement is looked up."""
+HYPOTHESES = 24
+"""At stride 16: over the whole range, evenly in inverse depth, as parallax is."""
+NEAREST_HYPOTHESIS_M = 1.6
+STEPS = tuple(0.09 * n for n in range(-4, 5))
+"""At stride 8: changes of the log depth of stride 16."""
+MATCHED = 2
+"""Channels of `Matching.summary`."""
 
 
 class NetworkOutput(NamedTuple):
@@ -37,6 +42,8 @@ class NetworkOutput(NamedTuple):
     """[B, N, H/8, W/8] 1 where the view sees the reference pixel."""
     descriptors: dict[int, Tensor]
     """Stride to unit descriptors [B, N, D, H/stride, W/stride]."""
+    matching: dict[int, Matching]
+    """Stride to what matching between the views says."""
 
 
 class Refined(NamedTuple):
@@ -50,6 +57,8 @@ class Refined(NamedTuple):
     """[B, 1, H/4, W/4] log of the Laplace scale."""
     descriptors: dict[int, Tensor]
     """Stride to unit descriptors [B, N, D, H/stride, W/stride]."""
+    matching: dict[int, Matching]
+    """Stride to what matching between the views says."""
 
 
 class Evidence(NamedTuple):
@@ -84,16 +93,20 @@ class MsDepth(nn.Module):
         self.finest = nn.Conv2d(levels[0], fused[0], 1)
         self.sweeps = nn.ModuleDict(
             {
-                "16": PlaneSweep(levels[2], config.descriptor, SWEEP_STEPS[16]),
-                "8": PlaneSweep(levels[1], config.descriptor, SWEEP_STEPS[8]),
+                "16": PlaneSweep(levels[2], config.descriptor),
+                "8": PlaneSweep(levels[1], config.descriptor),
             }
         )
+        inverse = torch.linspace(1.0 / config.max_m, 1.0 / NEAREST_HYPOTHESIS_M, HYPOTHESES).flip(0)
+        self.register_buffer("hypotheses", -inverse.log().view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("steps", torch.tensor(STEPS).view(1, -1, 1, 1), persistent=False)
+        told = CAMERA_MAPS + PLANE_MAPS
         self.levels = nn.ModuleDict(
             {
-                "32": Level(fused[3] + CAMERA_MAPS, 0, widths[3], 1),
-                "16": Level(fused[2] + CAMERA_MAPS + len(SWEEP_STEPS[16]), widths[3], widths[2], 1),
-                "8": Level(fused[1] + CAMERA_MAPS + len(SWEEP_STEPS[8]) + 2, widths[2], widths[1], 1),
-                "4": Level(fused[0], widths[1], widths[0], 1),
+                "32": Level(fused[3] + told, 0, widths[3], 1),
+                "16": Level(fused[2] + told + HYPOTHESES + MATCHED, widths[3], widths[2], 2),
+                "8": Level(fused[1] + told + len(STEPS) + MATCHED + 2, widths[2], widths[1], 2),
+                "4": Level(fused[0] + PLANE_MAPS, widths[1], widths[0], 1),
             }
         )
         self.upsampling = nn.Conv2d(widths[0], 9 * 4, 1)
@@ -105,6 +118,7 @@ class MsDepth(nn.Module):
         view_from_reference: Tensor,
         reference_intrinsics: Tensor,
         present: Tensor | None = None,
+        ground_plane: Tensor | None = None,
     ) -> NetworkOutput:
         """Fuse.
 
@@ -114,12 +128,14 @@ class MsDepth(nn.Module):
             view_from_reference: [B, N, 4, 4], metres.
             reference_intrinsics: [B, 3, 3], px of the H x W reference view.
             present: [B, N], 0 leaves a view out of the fusion (its own evidence is still computed); all by default.
+            ground_plane: [B, 4] of the road in the reference's optical frame: unit normal pointing down, and height in
+                metres; all 0 where unknown, as by default.
 
         Returns:
             See `NetworkOutput`.
         """
         view = self.encode(images, intrinsics)
-        return self.fuse(view, intrinsics, view_from_reference, reference_intrinsics, present)
+        return self.fuse(view, intrinsics, view_from_reference, reference_intrinsics, present, ground_plane)
 
     def encode(self, images: Tensor, intrinsics: Tensor) -> ViewFeatures:
         """What each view says by itself; arguments as `forward`."""
@@ -132,17 +148,21 @@ class MsDepth(nn.Module):
         view_from_reference: Tensor,
         reference_intrinsics: Tensor,
         present: Tensor | None = None,
+        ground_plane: Tensor | None = None,
     ) -> NetworkOutput:
         """Fuse what was encoded, once for each frame that depth is wanted in; other arguments as `forward`."""
         present = torch.ones_like(intrinsics[:, :, 0, 0]) if present is None else present
         height, width = (4 * cells for cells in view.pyramid[4].shape[-2:])
-        cameras = Cameras(intrinsics, view_from_reference, CameraRays(reference_intrinsics, height, width), present)
+        plane = reference_intrinsics.new_zeros(len(reference_intrinsics), 4) if ground_plane is None else ground_plane
+        reference = CameraRays(reference_intrinsics, height, width)
+        cameras = Cameras(intrinsics, view_from_reference, reference, present, plane)
         fine, evidence = self._coarse_to_fine(view, cameras)
         full = upsample(upsample_convex(fine.log_depth[4], self.upsampling(fine.state)))
         full_scale = F.interpolate(fine.log_scale, scale_factor=4.0, mode="bilinear", align_corners=False)
         return NetworkOutput(
-            full[:, 0], full_scale[:, 0], fine.log_depth, view, evidence.scale, evidence.seen, fine.descriptors
-        )
+            full[:, 0], full_scale[:, 0], fine.log_depth, view, evidence.scale, evidence.seen, fine.descriptors,
+            fine.matching,
+        )  # fmt: skip
 
     def _coarse_to_fine(self, view: ViewFeatures, cameras: Cameras) -> tuple[Refined, Evidence]:
         """Strides 32, 16, 8 and 4: each warps the views' features with the depth of the one before."""
@@ -150,36 +170,50 @@ class MsDepth(nn.Module):
         start = torch.full_like(view.pyramid[32][: shape[0], :1], math.log(self.config.start_depth_m))
         # at a constant depth: parallax is below a cell of 32 px
         views = cameras.at_stride(32)
-        maps = cameras.reference.maps(views.reference_rays)
+        maps = self._told(cameras, views)
         state, depth_32, _ = self.levels["32"]([self._fuse(32, view, start, views), maps], None, start)
 
         views = cameras.at_stride(16)
-        maps = cameras.reference.maps(views.reference_rays)
+        maps = self._told(cameras, views)
         log_depth = upsample(depth_32)
-        descriptors_16, agreement = self._sweep(16, view, log_depth, views)
+        descriptors_16, matching_16 = self._match(
+            16, view, self.hypotheses.expand(-1, -1, *log_depth.shape[-2:]), views
+        )
         fused = self._fuse(16, view, log_depth, views)
-        state, depth_16, _ = self.levels["16"]([fused, agreement, maps], state, log_depth)
+        inputs = [fused, matching_16.logits, matching_16.summary(), maps]
+        state, depth_16, _ = self.levels["16"](inputs, state, log_depth)
 
         views = cameras.at_stride(8)
-        maps = cameras.reference.maps(views.reference_rays)
+        maps = self._told(cameras, views)
         log_depth = upsample(depth_16)
-        descriptors_8, agreement = self._sweep(8, view, log_depth, views)
+        descriptors_8, matching_8 = self._match(8, view, self._in_range(log_depth) + self.steps, views)
         evidence = self._fuse_with_evidence(view, log_depth, views)
-        state, depth_8, _ = self.levels["8"]([evidence.fused, agreement, evidence.change, maps], state, log_depth)
+        inputs = [evidence.fused, matching_8.logits, matching_8.summary(), evidence.change, maps]
+        state, depth_8, _ = self.levels["8"](inputs, state, log_depth)
 
         views = cameras.at_stride(4)
         log_depth = upsample(depth_8)
         fused = self._fuse_finest(view.pyramid[4].unflatten(0, shape), evidence.weights, log_depth, views)
-        state, depth_4, log_scale = self.levels["4"]([fused], state, log_depth)
+        state, depth_4, log_scale = self.levels["4"]([fused, self._plane(cameras, views)], state, log_depth)
 
         log_depths = {32: depth_32, 16: depth_16, 8: depth_8, 4: depth_4}
-        return Refined(state, log_depths, log_scale, {16: descriptors_16, 8: descriptors_8}), evidence
+        descriptors, matching = {16: descriptors_16, 8: descriptors_8}, {16: matching_16, 8: matching_8}
+        return Refined(state, log_depths, log_scale, descriptors, matching), evidence
 
-    def _sweep(self, stride: int, view: ViewFeatures, log_depth: Tensor, views: Views) -> tuple[Tensor, Tensor]:
-        """Descriptors [B, N, D, h, w], and how well the views agree around the current depth, [B, steps, h, w]."""
+    def _plane(self, cameras: Cameras, views: Views) -> Tensor:
+        """What is told of the road at one level, [B, PLANE_MAPS, h, w]."""
+        limits = self.config
+        return plane_maps(cameras.ground_plane, views.reference_rays, min_m=limits.min_m, max_m=limits.max_m)
+
+    def _told(self, cameras: Cameras, views: Views) -> Tensor:
+        """What is told of the reference camera and the road at one level, [B, CAMERA_MAPS + PLANE_MAPS, h, w]."""
+        return torch.cat((cameras.reference.maps(views.reference_rays), self._plane(cameras, views)), dim=1)
+
+    def _match(self, stride: int, view: ViewFeatures, log_depth: Tensor, views: Views) -> tuple[Tensor, Matching]:
+        """Descriptors [B, N, D, h, w], and how well the views agree at the hypotheses [B or 1, S, h, w]."""
         sweep = self.sweeps[str(stride)]
         descriptors = sweep.descriptors(view.pyramid[stride]).unflatten(0, views.present.shape)
-        return descriptors, sweep(descriptors, self._depth(log_depth), views)
+        return descriptors, sweep(descriptors, log_depth.expand(views.present.shape[0], -1, -1, -1), views)
 
     def _fuse(self, stride: int, view: ViewFeatures, log_depth: Tensor, views: Views) -> Tensor:
         """Strides 32 and 16: the views' features, warped with the current depth, as one map [B, C, h, w]."""
@@ -189,9 +223,13 @@ class MsDepth(nn.Module):
         return to_maps(rows, *log_depth.shape[-2:])
 
     def _depth(self, log_depth: Tensor) -> Tensor:
-        """Log depth to metres, kept in range; geometry guides the warps but gets no gradient through the positions."""
+        """Log depth to metres; see `_in_range`."""
+        return self._in_range(log_depth).exp()
+
+    def _in_range(self, log_depth: Tensor) -> Tensor:
+        """Log depth kept in range; geometry guides the warps but gets no gradient through the positions."""
         low, high = math.log(self.config.min_m), math.log(self.config.max_m)
-        return log_depth.detach().clamp(low, high).exp()
+        return log_depth.detach().clamp(low, high)
 
     def _fuse_with_evidence(self, view: ViewFeatures, log_depth: Tensor, views: Views) -> Evidence:
         """Stride 8: each view's own depth is brought along and compared with the current one."""

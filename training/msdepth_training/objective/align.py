@@ -12,7 +12,7 @@ from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training import losses
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.errors import TrainingError
 from msdepth_training.geometry import full_precision
 from msdepth_training.networks.paper import anchor_cameras, bring

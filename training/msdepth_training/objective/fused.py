@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.geometry import full_precision
 from msdepth_training.networks import NetworkOutput
 from msdepth_training.objective.depth import depth_and_scale_loss, evidence_loss
+from msdepth_training.objective.matching import matching_loss
+from msdepth_training.objective.obstacles import OBSTACLE_WEIGHT, obstacle_loss
 from msdepth_training.objective.points import PAIRS, alignment_loss, corresponding
 
 CONTRASTIVE_POINTS = 96
@@ -47,6 +49,7 @@ def objective(
     *,
     max_m: float,
     alignment_weight: float,
+    matching_weight: float,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
     """All terms and their sum under `total`.
@@ -56,22 +59,30 @@ def objective(
         batches: what it was given for each of them: the same sets, with depth in every camera's frame.
         max_m: depth beyond it, and the sky, counts as this, metres.
         alignment_weight: of the alignment term in the sum.
+        matching_weight: of the matching term in the sum.
         generator: on the CPU, draws the pair of spectra and the points of the alignment term.
 
     Returns:
-        Scalars `fused`, `views`, `alignment` and `total`.
+        Scalars `fused`, `views`, `alignment`, `matching`, `obstacles` and `total`.
     """
     first, batch = outs[0], batches[0]
     rows = torch.arange(batch.reference.shape[0], device=batch.reference.device)
     with full_precision(batch.depth_m):
-        fused = [
-            depth_and_scale_loss(out, batch.depth_m[rows, wanted.reference], max_m)
-            for out, wanted in zip(outs, batches, strict=True)
-        ]
+        fused, matching, obstacles = [], [], []
+        for out, wanted in zip(outs, batches, strict=True):
+            truth, plane = batch.depth_m[rows, wanted.reference], batch.ground_plane[rows, wanted.reference]
+            fused.append(depth_and_scale_loss(out, truth, max_m))
+            matching.append(matching_loss(out.matching, truth))
+            obstacles.append(obstacle_loss(out, truth, plane, wanted.reference_k()))
         terms = {
             "fused": torch.stack(fused).mean(),
+            "matching": torch.stack(matching).mean(),
+            "obstacles": torch.stack(obstacles).mean(),
             "views": evidence_loss(first.view, batch.depth_m.flatten(0, 1), max_m),
             "alignment": aligned(first.descriptors, batch, generator),
         }
-    terms["total"] = terms["fused"] + 0.6 * terms["views"] + alignment_weight * terms["alignment"]
+    terms["total"] = (
+        terms["fused"] + 0.6 * terms["views"] + alignment_weight * terms["alignment"]
+        + matching_weight * terms["matching"] + OBSTACLE_WEIGHT * terms["obstacles"]
+    )  # fmt: skip
     return terms

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training import losses
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.geometry import full_precision, inside, pixel_rays, relative_to, reproject, sample_rows
 from msdepth_training.networks.paper import PaperOutput
 from msdepth_training.objective.depth import DepthLoss, depth_and_scale_loss

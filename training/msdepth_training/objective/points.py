@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from msdepth_training import losses
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.geometry import (
     full_precision,
     pixel_rays,

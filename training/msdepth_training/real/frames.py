@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.lens import undistort
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.lens import undistort
 from msdepth_ros.infer import read_image
 from msdepth_training.errors import TrainingError
 from msdepth_training.real.ground import GroundPlane

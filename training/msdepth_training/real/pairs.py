@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.camera import Rig
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.safe_yaml import load_yaml
 from msdepth_ros.core.spectra import SPECTRA

@@ -12,9 +12,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from msdepth_ros.core.camera import Rig
-from msdepth_ros.core.engine import ORT_ERRORS
-from msdepth_ros.core.providers import session_options
+from msdepth_ros.core.camera.rig import Rig
+from msdepth_ros.core.model.engine import ORT_ERRORS
+from msdepth_ros.core.model.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA, in_canonical_order, normalise
 from msdepth_training.card import contract_network
 from msdepth_training.errors import TrainingError

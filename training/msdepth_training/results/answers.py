@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.calibrate import Line
 from msdepth_training.confidence import probability_within_factor
 from msdepth_training.networks import PaperFusion, SpectralDepth

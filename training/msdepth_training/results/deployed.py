@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from msdepth_ros.core.model_info import read_model
+from msdepth_ros.core.model.info import read_model
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.bench import REPEATS, median_ms
 from msdepth_training.card import export_run, write_card
@@ -59,7 +59,7 @@ def _measure(path: Path, timed: Path, *, speed: bool, real: Path | None) -> dict
     if speed:
         predictor = OnnxPredictor(timed, threads=THREADS)
         inputs = example_inputs(len(SPECTRA), *predictor.size)
-        found["onnx_ms"] = round(median_ms(lambda: predictor(*inputs), REPEATS), 1)
+        found["onnx_ms"] = round(median_ms(lambda: predictor(inputs), REPEATS), 1)
     if real is not None:
         found["real"] = measure(load_frames(real), OnnxNetwork(path), report=lambda text: None)
     return found

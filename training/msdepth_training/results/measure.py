@@ -12,7 +12,7 @@ from torch import nn
 from tqdm import tqdm
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.calibrate import Line, calibrate
 from msdepth_training.networks import SpectralDepth, split
 from msdepth_training.objective import PAIRS, alignment_recall

@@ -18,13 +18,14 @@ SWAY_HZ = 1.3
 
 
 def driven_z(scene: Scene, time_s: float) -> float:
-    """Z that the vehicle has reached, metres; z = 0 at time 0."""
+    """Z that the vehicle has reached, metres; `Scene.ego_start_m` at time 0."""
+    way = scene.ego_speed_mps * time_s * (-1.0 if scene.ego_reversed else 1.0)
     if scene.terrain.turn == 0.0:
-        return scene.ego_speed_mps * time_s
+        return scene.ego_start_m + way
     steps = max(1, math.ceil(abs(time_s) / STEP_S))
-    z = 0.0
+    z = scene.ego_start_m
     for _ in range(steps):
-        z += scene.ego_speed_mps * time_s / steps / math.hypot(1.0, scene.terrain.road_slope(z))
+        z += way / steps / math.hypot(1.0, scene.terrain.road_slope(z))
     return z
 
 
@@ -36,7 +37,7 @@ def world_from_vehicle(scene: Scene, time_s: float) -> Tensor:
     pose[0, 3] = terrain.road_x(z) + scene.ego_x_m * math.hypot(1.0, slope)
     pose[2, 3] = z
     if scene.style.rich:
-        yaw = math.atan(slope)
+        yaw = math.atan(slope) + (math.pi if scene.ego_reversed else 0.0)
         pose[1, 3] = terrain.kerb_m - terrain.height_m(float(pose[0, 3]), z)
         pitch, roll = terrain.tilt(float(pose[0, 3]), z, yaw)
         sway = math.sin(2 * math.pi * SWAY_HZ * time_s + scene.sway_rad[2])

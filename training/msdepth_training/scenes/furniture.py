@@ -126,6 +126,14 @@ def small(s: Stand) -> None:
         s.add(BOX, (0.0, 0.5 * height, 0.0), (wide, 0.5 * height, float(rng.uniform(0.2, 0.6))), thing)
 
 
+def pillar(s: Stand) -> None:
+    """A post, a pillar or a trunk, thin or thick."""
+    rng = s.b.rng
+    material = (steel(rng), vary(rng, materials.WOOD), vary(rng, materials.PAVEMENT))[int(rng.integers(3))]
+    radius, height = float(rng.uniform(0.04, 0.25)), float(rng.uniform(1.2, 6.0))
+    s.limb((0.0, -0.2, 0.0), (0.0, height, 0.0), (radius, 0.8 * radius), material, texels_per_m=60.0)
+
+
 def overhead(s: Stand, half_m: float, *, bridge: bool) -> None:
     """A gantry with signs, or a bridge across the road."""
     rng, wide = s.b.rng, half_m + 2.0
@@ -144,8 +152,8 @@ def overhead(s: Stand, half_m: float, *, bridge: bool) -> None:
 
 
 def person(s: Stand) -> None:
-    """Somebody who walks or stands about."""
-    rng, height = s.b.rng, float(s.b.rng.uniform(1.1, 1.9))
+    """Somebody who walks or stands about, grown up or a child."""
+    rng, height = s.b.rng, float(s.b.rng.normal(1.7, 0.1) if s.b.rng.random() < 0.75 else s.b.rng.uniform(0.9, 1.6))
     coat, trousers, stride = materials.cloth(rng), materials.cloth(rng), float(rng.uniform(0.0, 0.3))
     hip, neck = 0.5 * height, 0.84 * height
     for side in (-1, 1):

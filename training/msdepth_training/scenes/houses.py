@@ -35,7 +35,7 @@ def _trim(s: Stand, side: int, size: Size, wall: Material) -> None:
     rng, (depth, height, half) = s.b.rng, size
     edge = vary(rng, materials.PAVEMENT if rng.random() < 0.5 else wall)
     s.add(BOX, (0.5 * side * depth, height, 0.0), (0.5 * depth + 0.2, 0.15, half + 0.2), edge)
-    if s.z > 90:
+    if s.away_m > 90:
         return
     floor = float(rng.uniform(2.6, 3.6))
     ledges, balconies = rng.random() < 0.4, rng.random() < 0.45

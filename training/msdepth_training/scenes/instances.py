@@ -89,6 +89,8 @@ class Builder:
     """Textures to choose from."""
     signs: tuple[int, ...] = ()
     """Textures of signs to choose from."""
+    eye_m: float = 0.0
+    """z of the cameras at time 0: what is far from there is drawn with less detail."""
     rows: list[dict[str, object]] = field(default_factory=list)
     """One per thing, by the names of `Instances`."""
 

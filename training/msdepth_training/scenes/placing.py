@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from msdepth_training.scenes.instances import TUBE, Builder, Triple
 from msdepth_training.scenes.materials import Material
@@ -55,6 +55,11 @@ class Stand:
             taper=(1.0 - radii[1] / radii[0], 0.0, 0.0), velocity=self.velocity, **more,
         )  # fmt: skip
 
+    @property
+    def away_m(self) -> float:
+        """How far along the road the cameras are at time 0."""
+        return abs(self.z - self.b.eye_m)
+
     def moving(self, speed_mps: float) -> Stand:
         """The same spot, driving ahead."""
         s, c = math.sin(self.yaw), math.cos(self.yaw)
@@ -76,7 +81,30 @@ class Road:
     def stand(self, b: Builder, across: float, z: float, *, turned: float = 0.0) -> Stand:
         """A spot at a signed distance from the road's middle, looking along the road, turned by an angle, rad."""
         slope = self.terrain.road_slope(z)
-        x, yaw = self.terrain.road_x(z) + across * math.hypot(1.0, slope), math.atan(slope) + turned
+        return self.at(b, self.terrain.road_x(z) + across * math.hypot(1.0, slope), z, yaw=math.atan(slope) + turned)
+
+    def at(self, b: Builder, x: float, z: float, *, yaw: float) -> Stand:
+        """A spot anywhere on the ground, looking along a direction of the world, rad."""
+        across = (x - self.terrain.road_x(z)) / math.hypot(1.0, self.terrain.road_slope(z))
         kerb = self.terrain.kerb_m if abs(across) < self.half_m else 0.0
         pitch, _ = self.terrain.tilt(x, z, yaw)
         return Stand(b, x, kerb - self.terrain.height_m(x, z), z, yaw, pitch)
+
+
+class Drive(NamedTuple):
+    """How the vehicle drives along a road, and the others with it."""
+
+    across_m: float
+    """Of the vehicle, to the right of the road's middle seen along +z."""
+    speed_mps: float
+    lane: int
+    """Its own, counted from the left seen along +z."""
+    two_way: bool
+    back: bool
+    """Whether the vehicle drives towards -z."""
+
+    def towards(self, lane: int, lanes: int) -> float:
+        """1 where a lane's traffic drives towards +z, -1 where towards -z."""
+        if not self.two_way:
+            return -1.0 if self.back else 1.0
+        return -1.0 if lane < lanes // 2 else 1.0

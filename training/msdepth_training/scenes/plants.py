@@ -35,7 +35,7 @@ def wood_of(rng: np.random.Generator) -> Material:
 
 
 def _cells_per_m(s: Stand) -> float:
-    return 1.0 / max(float(s.b.rng.uniform(0.05, 0.13)), LEAF_RAD * s.z)
+    return 1.0 / max(float(s.b.rng.uniform(0.05, 0.13)), LEAF_RAD * s.away_m)
 
 
 def clump(s: Stand, place: Triple, half: Triple, material: Material, *, cutout: float, kind: int = LEAVES) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from msdepth_training.geometry import pixel_rays
 from msdepth_training.scenes import ego, foliage, motion, raycast, sensors, shading, terrain
+from msdepth_training.scenes.ground import road_plane
 from msdepth_training.scenes.optics import Optics, sample_optics
 from msdepth_training.scenes.raycast import Hits, Leaves
 from msdepth_training.scenes.rig import SceneRig
@@ -43,6 +45,8 @@ class Frame:
     """Spectrum to exact depth [h, w] along that camera's z axis, metres, inf for sky."""
     rig: SceneRig
     time_s: float
+    ground_plane: Tensor
+    """[4] the road before the rig in the vehicle's frame, see `ground.road_plane`."""
 
 
 def _shadow_map(scene: Scene, leaves: Leaves, place: Tensor, time_s: float) -> tuple[Tensor, Tensor]:
@@ -77,7 +81,7 @@ def _shadow_map(scene: Scene, leaves: Leaves, place: Tensor, time_s: float) -> t
 
 
 class _Moment(NamedTuple):
-    """What all cameras of one frame share."""
+    """What all cameras share whose images are taken at one instant."""
 
     scene: Scene
     textures: Tensor
@@ -123,6 +127,7 @@ def render_frame(
     time_s: float,
     device: torch.device | None = None,
     spectra: tuple[str, ...] | None = None,
+    late_s: Mapping[str, float] | None = None,
 ) -> Frame:
     """Render every camera of a rig.
 
@@ -132,11 +137,14 @@ def render_frame(
         time_s: seconds since the sequence began; the vehicle and others have moved.
         device: where to compute; the CPU by default. The result is the same up to rounding.
         spectra: which cameras; all by default.
+        late_s: how much later than `time_s` a camera's image is taken, by spectrum; 0 by default. The vehicle and
+            others have moved on by then, in the image as in its depth; poses are those of the rig.
 
     Returns:
         Images and exact depth, on `device`.
     """
-    moment = _moment(scene, time_s, device or torch.device("cpu"))
+    times = {s: time_s + (late_s or {}).get(s, 0.0) for s in spectra or tuple(rig.k)}
+    moments = {t: _moment(scene, t, device or torch.device("cpu")) for t in set(times.values())}
     rng = np.random.default_rng([scene.seed, 11])
     # drawn for every camera, rendered or not, so that a camera's character does not depend on the others
     characters = {s: _Character(sensors.sample_noise(rng)) for s in rig.k}
@@ -147,9 +155,9 @@ def render_frame(
             for s, c in characters.items()
         }
     images, depths = {}, {}
-    for spectrum in spectra or tuple(rig.k):
-        images[spectrum], depths[spectrum] = _camera(moment, rig, spectrum, characters[spectrum])
-    return Frame(images, depths, rig, time_s)
+    for spectrum, taken_s in times.items():
+        images[spectrum], depths[spectrum] = _camera(moments[taken_s], rig, spectrum, characters[spectrum])
+    return Frame(images, depths, rig, time_s, road_plane(scene, rig.looks.yaw_rad, time_s))
 
 
 class _Character(NamedTuple):

@@ -1,28 +1,46 @@
-"""Camera rigs like the MS2 vehicle's, at the network's image size, and jitter around them."""
+"""Camera rigs at the network's image size: the MS2 vehicle's, and what varies around and beyond it."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from msdepth_ros.core.camera import CameraModel
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.view import make_view
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_training.geometry import inside, pixel_rays, reproject
+from msdepth_training.scenes import layouts
+from msdepth_training.scenes.layouts import MS2_CENTRE_M, MS2_INTRINSICS, MS2_PITCH_RAD, Mount, Sensor
 from msdepth_training.scenes.style import scene_style
 
-# Left cameras of the MS2 recording vehicle (Shin, Park, Kweon, CVPR 2023): width, height, fx = fy, cx, cy in px.
-MS2_INTRINSICS = {
-    "rgb": (1224, 384, 764.51387058, 579.54701233, 153.00541306),
-    "nir": (1280, 352, 638.90606689, 632.70062256, 163.07611084),
-    "thermal": (640, 256, 387.78695052, 300.82013702, 151.62576294),
-}
-# Where each camera sits, from the same calibration: rotation about x (pitch, rad) and the camera's centre in the RGB
-# optical frame, metres. The thermal camera is on the roof, 0.42 m above and 0.50 m behind, and looks 10 degrees down.
-MS2_PITCH_RAD = {"rgb": 0.0, "nir": -0.0089, "thermal": -0.1743}
-MS2_CENTRE_M = {"rgb": (0.0, 0.0, 0.0), "nir": (0.0539, 0.0016, 0.0225), "thermal": (-0.0083, -0.4234, -0.5024)}
+FOCAL_SPREAD, TILT_RAD, MOUNT_M = 0.15, 0.02, (-0.3, 0.5)
+"""Of rigs around the MS2 vehicle's: deviation of the logarithm of focal lengths and of the pitch (the roll has half of
+that), and the range of the RGB camera's height above ground, less 1.5 m."""
+ATTEMPTS = 100
+OVERLAP = {"rgb": 0.65, "nir": 0.45, "thermal": 0.45}
+"""Share of each camera's pixels that some other camera sees, at least."""
+OVERLAP_AT_M = 12.0
+HORIZON = (-0.5, 0.8)
+"""Where the horizon is, in parts of the RGB image's height: rigs that see little but sky are drawn again."""
+
+
+class Looks(NamedTuple):
+    """What a street has to know of a rig: where things should stand, and where none may."""
+
+    yaw_rad: float = 0.0
+    """Direction about the vertical in the vehicle's frame: 0 ahead, positive to the right."""
+    reach_m: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """How far cameras sit to the left, right, back and front of the vehicle's origin along that direction, also of a
+    rig `layouts.WIDEST` times as wide."""
+
+
+AHEAD = Looks()
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,7 @@ class SceneRig:
     """Spectrum to [4, 4], metres. The vehicle's frame: x right, y down, z forward, origin on the ground."""
     height: int
     width: int
+    looks: Looks = AHEAD
 
     def view_from_reference(self, view: str, reference: str) -> Tensor:
         """[4, 4] for points, metres."""
@@ -52,35 +71,117 @@ def rotation(pitch: float, yaw: float, roll: float) -> NDArray[np.float64]:
 
 
 def sample_rig(
-    rng: np.random.Generator, height: int, width: int, *, jitter: float = 1.0, style: str = "street"
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    jitter: float = 1.0,
+    style: str = "street",
+    baseline: float = 1.0,
 ) -> SceneRig:
-    """A rig around the MS2 vehicle's; jitter 0 gives that one, 1.5 m above the ground.
+    """A rig; jitter 0 gives the MS2 vehicle's, 1.5 m above the ground.
 
-    Sensor sizes, focal lengths, principal points, poses and the mounting height vary; the image each network view shows
-    follows the product's own rule for resizing and cropping (`CameraModel.view_map`). How far they vary is the style's.
+    What varies and how far is the style's: `street` stays around the MS2 vehicle; rigs of `rich` have layouts, heights,
+    directions and fields of view of all kinds, see `layouts`. The image each network view shows follows the product's
+    own rule for resizing and cropping (`make_view`).
+
+    Args:
+        rng: decides everything but the baseline.
+        height: of the network's image, px.
+        width: likewise.
+        jitter: how far rigs vary, 0 not at all; `rich` knows 0 and 1 only.
+        style: name of a style.
+        baseline: factor on the distances between cameras, which changes nothing else: for the same seed, rigs half
+            and twice as wide see the same street from the same RGB camera.
     """
-    k, poses, spreads = {}, {}, scene_style(style)
-    mount = 1.5 + jitter * rng.uniform(*spreads.mount_m)
-    tilt = jitter * rng.normal(0.0, spreads.tilt_spread_rad)
-    body = rotation(tilt, 0.0, jitter * rng.normal(0.0, 0.5 * spreads.tilt_spread_rad))
+    if scene_style(style).varied_rigs and jitter > 0:
+        return _varied(rng, height, width, baseline)
+    return _around_ms2(rng, height, width, jitter, baseline)
+
+
+def _network_k(spectrum: str, sensor: Sensor, height: int, width: int) -> Tensor:
+    """[3, 3] px of the network's image."""
+    w, h, f, cx, cy = sensor
+    matrix = np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])
+    view = make_view(CameraModel(spectrum, w, h, matrix, "none", ()), width, height)
+    return torch.tensor(view.intrinsics, dtype=torch.float32)
+
+
+def _around_ms2(rng: np.random.Generator, height: int, width: int, jitter: float, baseline: float) -> SceneRig:
+    """Sensor sizes, focal lengths, principal points, poses and the mounting height vary around the MS2 vehicle's."""
+    k, poses = {}, {}
+    mount = 1.5 + jitter * rng.uniform(*MOUNT_M)
+    tilt = jitter * rng.normal(0.0, TILT_RAD)
+    body = rotation(tilt, 0.0, jitter * rng.normal(0.0, 0.5 * TILT_RAD))
     for spectrum in SPECTRA:
         w, h, f, cx, cy = MS2_INTRINSICS[spectrum]
-        f = f * float(np.exp(jitter * rng.normal(0.0, spreads.focal_spread)))
+        f = f * float(np.exp(jitter * rng.normal(0.0, FOCAL_SPREAD)))
         cx, cy = cx + jitter * rng.normal(0.0, 0.03) * w, cy + jitter * rng.normal(0.0, 0.05) * h
         h = int(round(h * (1.0 + jitter * rng.uniform(-0.1, 0.3))))
-        matrix = np.array([[f, 0.0, cx], [0.0, f, cy], [0.0, 0.0, 1.0]])
-        k[spectrum] = torch.tensor(
-            CameraModel(spectrum, w, h, matrix, "none", ()).view_map(width, height).intrinsics, dtype=torch.float32
-        )
+        k[spectrum] = _network_k(spectrum, Sensor(w, h, f, cx, cy), height, width)
         spread = 0.0 if spectrum == "rgb" else jitter
-        vehicle_from_camera = np.eye(4)
         # a positive angle about x lifts the optical axis (y points down)
-        vehicle_from_camera[:3, :3] = body @ rotation(
+        turned = body @ rotation(
             MS2_PITCH_RAD[spectrum] + spread * rng.normal(0, 0.02),
             spread * rng.normal(0, 0.015),
             spread * rng.normal(0, 0.008),
         )
         centre = np.array(MS2_CENTRE_M[spectrum]) + spread * rng.normal(0, 0.08, 3) * (1.0, 1.0, 1.5)
-        vehicle_from_camera[:3, 3] = body @ centre + (0.0, -mount, 0.0)
-        poses[spectrum] = torch.tensor(vehicle_from_camera, dtype=torch.float32)
+        poses[spectrum] = _pose(turned, body @ (baseline * centre) + (0.0, -mount, 0.0))
     return SceneRig(k, poses, height, width)
+
+
+def _pose(turned: NDArray[np.float64], centre: NDArray[np.float64]) -> Tensor:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = turned, centre
+    return torch.tensor(pose, dtype=torch.float32)
+
+
+def _varied(rng: np.random.Generator, height: int, width: int, baseline: float) -> SceneRig:
+    """A rig of any layout whose cameras see much of the same and not only sky."""
+    for _ in range(ATTEMPTS):
+        mount, angles = layouts.draw_body(rng)
+        mounts, sensors = layouts.draw_mounts(rng), layouts.draw_sensors(rng)
+        k = {s: _network_k(s, sensor, height, width) for s, sensor in sensors.items()}
+        # whether a rig will do must not depend on the baseline asked for
+        if _useful(_assembled(mount, angles, mounts, k, (height, width), 1.0)):
+            break
+    return _assembled(mount, angles, mounts, k, (height, width), baseline)
+
+
+def _assembled(
+    mount_m: float,
+    angles: tuple[float, float, float],
+    mounts: dict[str, Mount],
+    k: dict[str, Tensor],
+    size: tuple[int, int],
+    baseline: float,
+) -> SceneRig:
+    """Cameras on a body that is turned as a whole."""
+    body, level = rotation(*angles), rotation(0.0, angles[1], 0.0)
+    poses, reach = {}, []
+    for spectrum, (centre, turned) in mounts.items():
+        place = body @ np.array(centre)
+        place[1] = min(place[1], (mount_m - layouts.LOWEST_M) / layouts.WIDEST)
+        poses[spectrum] = _pose(body @ rotation(*turned), baseline * place + (0.0, -mount_m, 0.0))
+        reach.append(layouts.WIDEST * (level.T @ place))
+    x, _, z = (tuple(float(r[i]) for r in reach) for i in range(3))
+    return SceneRig(k, poses, *size, Looks(angles[1], (-min(x), max(x), -min(z), max(z))))
+
+
+def _useful(rig: SceneRig) -> bool:
+    """Whether each camera sees much of what others see, and the RGB camera the ground."""
+    k, forward = rig.k["rgb"], rig.vehicle_from_camera["rgb"][:3, 2]
+    pitch_up = math.asin(float(-forward[1]))
+    horizon = (float(k[1, 2]) + float(k[1, 1]) * math.tan(pitch_up)) / rig.height
+    return HORIZON[0] < horizon < HORIZON[1] and all(overlap(rig, s) > least for s, least in OVERLAP.items())
+
+
+def overlap(rig: SceneRig, reference: str) -> float:
+    """Share of a camera's pixels whose points, `OVERLAP_AT_M` away, are in the image of some other camera."""
+    rays = pixel_rays(rig.k[reference], rig.height, rig.width)[:, ::16, ::16]
+    depth_m = torch.full((1, 1, *rays.shape[1:]), OVERLAP_AT_M)
+    others = [s for s in rig.k if s != reference]
+    poses = torch.stack([rig.view_from_reference(s, reference) for s in others])
+    seen = reproject(depth_m, rays[None], poses[None], torch.stack([rig.k[s] for s in others])[None])
+    return float(inside(*seen, rig.height, rig.width).amax(dim=1).mean())

@@ -13,7 +13,7 @@ from msdepth_training.scenes import furniture, houses, materials, plants, things
 from msdepth_training.scenes.conditions import Conditions
 from msdepth_training.scenes.instances import BOX, Builder, log_uniform
 from msdepth_training.scenes.materials import vary
-from msdepth_training.scenes.placing import Road
+from msdepth_training.scenes.placing import Drive, Road
 from msdepth_training.scenes.terrain import Terrain
 from msdepth_training.scenes.vehicles import vehicle
 from msdepth_training.scenes.zones import Paint
@@ -194,23 +194,35 @@ def _furniture(b: Builder, road: Road, side: int) -> None:
         furniture.person(stand.moving(float(rng.uniform(0, 1.8))))
 
 
-def traffic(b: Builder, road: Road, ego_across: float, ego_speed: float, *, two_way: bool, test: bool) -> None:
+def draw_drive(rng: np.random.Generator, road: Road, *, back: bool) -> Drive:
+    """In which lane the vehicle drives and how fast; on the right of roads with traffic both ways."""
+    lanes = road.lanes
+    two_way = lanes > 1 and rng.random() < 0.75
+    first, last = (0, lanes // 2) if back else (lanes // 2, lanes)
+    own = int(rng.integers(first, last)) if two_way else int(rng.integers(lanes))
+    across = (own - 0.5 * (lanes - 1)) * road.lane_m + float(rng.normal(0, 0.2))
+    return Drive(across, float(rng.uniform(0, 16)), own, two_way, back)
+
+
+def traffic(b: Builder, road: Road, drive: Drive, *, test: bool) -> None:
     """Parked and moving vehicles; those in the own lane go about as fast as the vehicle."""
     rng = b.rng
     for side in (-1, 1):
-        if rng.random() < 0.35:
-            z = float(rng.uniform(-8, 15))
-            while z < rng.uniform(20, 90):
-                stand = road.stand(b, side * (road.half_m - 1.05), z, turned=math.pi if side < 0 and two_way else 0.0)
+        if rng.random() < 0.4:
+            z, end = float(rng.uniform(-8, 15)), b.eye_m + float(rng.uniform(20, 90))
+            turned = 0.0 if drive.towards(0 if side < 0 else road.lanes - 1, road.lanes) > 0 else math.pi
+            while z < end:
+                angle = turned + float(rng.normal(0, 0.03) if rng.random() < 0.9 else rng.normal(0, 0.4))
+                stand = road.stand(b, side * (road.half_m - 1.05), z, turned=angle)
                 vehicle(b, stand, test=test, running=rng.random() < 0.15)
-                z += float(rng.uniform(6.5, 14))
+                z += float(rng.uniform(5.8, 9.0) if rng.random() < 0.6 else rng.uniform(7, 18))
     for lane in range(road.lanes):
-        across = (lane - 0.5 * (road.lanes - 1)) * road.lane_m
-        oncoming, own = two_way and lane < road.lanes // 2, abs(across - ego_across) < 1.5
-        z = log_uniform(rng, 9 if own else 4, 60)
-        speed = ego_speed * float(rng.uniform(0.7, 1.3)) if own else float(rng.uniform(0, 15))
+        across, towards = (lane - 0.5 * (road.lanes - 1)) * road.lane_m, drive.towards(lane, road.lanes)
+        own = abs(across - drive.across_m) < 1.5
+        z = log_uniform(rng, 5 if own else 3, 60) if rng.random() < 0.8 else float(rng.uniform(-10, 3))
+        speed = drive.speed_mps * float(rng.uniform(0.7, 1.3)) if own else float(rng.uniform(0, 15))
         while z < road.length_m and rng.random() < 0.62:
-            stand = road.stand(b, across + float(rng.normal(0, 0.15)), z, turned=math.pi if oncoming else 0.0)
+            stand = road.stand(b, across + float(rng.normal(0, 0.15)), z, turned=0.0 if towards > 0 else math.pi)
             vehicle(b, stand.moving(speed), test=test, running=True)
             z += log_uniform(rng, 8, 50)
 

@@ -13,32 +13,30 @@ class SceneStyle:
 
     name: str
     version: int
-    """Part of the name of files on disk: raise it when the same seed no longer gives the same images."""
+    """Part of the name of files on disk: raise it when the same seed no longer gives the same images, or when more is
+    stored beside them."""
     rich: bool = False
     """Streets of `streets.draw_street` (vehicles, houses, plants and terrain of many kinds) instead of boxes and balls
     on a plane."""
-    focal_spread: float = 0.15
-    """Deviation of the logarithm of each camera's focal length."""
-    tilt_spread_rad: float = 0.02
-    """Deviation of the vehicle's pitch; its roll has half of that."""
-    mount_m: tuple[float, float] = (-0.3, 0.5)
-    """Range of the RGB camera's height above ground, less 1.5 m."""
+    varied_rigs: bool = False
+    """Rigs of `layouts`, which look anywhere, instead of those around the MS2 vehicle's."""
+    late_s: float = 0.0
+    """How far apart the instants of a set's images may be, in half of the sets of training and validation scenes."""
     together: bool = False
     """Small things are cast together, which is faster where there are many."""
     optics: bool = False
     """Tone curves, vignetting, veil, bloom, sharpening and motion blur of `optics.py`, and a drifting fixed pattern."""
 
 
-STREET = SceneStyle("street", version=1)
+STREET = SceneStyle("street", version=2)
 """Boxes, ellipsoids and cylinders on a plane, quick to render: the sample drive, and what tiny 0.2.0 was trained on."""
 RICH = SceneStyle(
     "rich",
-    version=3,
+    version=4,
     rich=True,
     together=True,
-    focal_spread=0.25,
-    tilt_spread_rad=0.05,
-    mount_m=(-0.5, 0.8),
+    varied_rigs=True,
+    late_s=0.033,
     optics=True,
 )
 """What a model needs to carry over to real images."""

@@ -16,6 +16,9 @@ from msdepth_training.scenes.textures import SIZE, look_up
 from msdepth_training.scenes.world import Scene
 from msdepth_training.scenes.zones import KERB_STONE, ground_zone
 
+ROUNDED = 0.45
+"""How far normals of shining panels lean outwards at their edges."""
+
 
 class Surface(NamedTuple):
     """What the pixels of one view see, ready to be lit. All [h, w] unless stated."""
@@ -94,8 +97,12 @@ def _faces(scene: Scene, instance: Tensor, point: Vector, time_s: float) -> _Fac
     curved = [ratio[i] / half[i] for i in range(3)]
     curved[1] = torch.where(kind == CYLINDER, 0.0, curved[1])
     if lean is not None:
+        soft = torch.where((kind == TAPERED) & (scene.instances.gloss[instance] > 0.35), ROUNDED, 0.0)
         box = _unit([box[0], torch.where(face == 1, box[1], torch.where(face == 0, lean[0], lean[1])), box[2]])
+        # sheet metal bulges: light runs over a panel instead of falling on it as a whole
+        box = [b + soft * r.clamp(-1.0, 1.0) ** 3 for b, r in zip(box, ratio, strict=True)]
         curved = _tube_normal(thing, kind == TUBE, ratio, curved)
+    box = box if lean is None else _unit(box)
     n = [torch.where(is_box, b, c) for b, c in zip(box, _unit(curved), strict=True)]
     around = torch.atan2(ratio[0], -ratio[2]) * torch.maximum(half[0], half[2])
     u = torch.where(is_box, torch.where(face == 0, local[2], local[0]), around)

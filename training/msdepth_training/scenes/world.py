@@ -5,6 +5,7 @@ World frame: x right, y down, z forward along the street, ground at y = 0, metre
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -14,11 +15,12 @@ import torch
 from torch import Tensor
 
 from msdepth_training.errors import TrainingError
-from msdepth_training.scenes import ego, materials, raycast, streets, things
+from msdepth_training.scenes import ego, materials, obstacles, raycast, streets, things
 from msdepth_training.scenes.conditions import CONDITIONS, Conditions, sample_conditions
 from msdepth_training.scenes.instances import BOX, Builder, Instances, log_uniform
 from msdepth_training.scenes.materials import vary
 from msdepth_training.scenes.placing import Road
+from msdepth_training.scenes.rig import AHEAD, Looks, rotation
 from msdepth_training.scenes.style import STREET, SceneStyle, scene_style
 from msdepth_training.scenes.terrain import Terrain
 from msdepth_training.scenes.textures import (
@@ -36,6 +38,10 @@ SPLIT_NUMBERS: dict[str, int] = {"train": 0, "validation": 1, "test": 2}
 CLEARANCE_M = {"aside": 1.1, "above": -3.0, "behind": 1.0, "ahead": 3.0}
 """Around the cameras nothing stands: to each side, up to this y, behind and ahead of the vehicle's origin, metres.
 A wall at contact distance teaches nothing, and one such frame outweighs dozens in AbsRel."""
+RICH_AHEAD_M = 2.0
+"""The same for rich streets, in the direction in which the rig looks: near things are what they are to teach."""
+SIDEWAYS_M = 45.0
+"""How far into a rich street the vehicle is whose rig looks aside."""
 CLEAR_S = 1.3
 """For so long: the frames of a sequence are at most 1.2 s apart."""
 ATTEMPTS = 200
@@ -59,7 +65,7 @@ class Scene:
     lamps_m: Tensor
     """[L, 3] street lamps, world frame."""
     ego_speed_mps: float
-    """The vehicle drives along z at this speed, from z = 0 at time 0."""
+    """The vehicle drives along z at this speed, from `ego_start_m` at time 0."""
     ego_x_m: float
     """Where the vehicle drives, to the right of the road's middle."""
     style: SceneStyle = STREET
@@ -67,6 +73,12 @@ class Scene:
     paint: Paint = Paint()
     sway_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """The vehicle's pitch and roll on its springs, amplitudes, and their phase."""
+    looks: Looks = AHEAD
+    """Where the rig looks that the street was drawn for."""
+    ego_start_m: float = 0.0
+    """z of the vehicle at time 0."""
+    ego_reversed: bool = False
+    """Whether it drives towards -z: streets are drawn from z = 0 on, and rigs that look back should see one."""
 
 
 def _street(b: Builder, road_half: float, centre: float, pavement: float, length_m: float) -> None:
@@ -125,6 +137,13 @@ def _lamps(rng: np.random.Generator, aside_m: float, length_m: float) -> Tensor:
     return torch.tensor(lamps[: int(rng.choice([0, 2, 6, 8]))], dtype=torch.float32).view(-1, 3)
 
 
+def _clear_box(scene: Scene) -> tuple[float, float, float, float]:
+    """Left, right, back and front of what must stay clear, metres, along the direction in which the rig looks."""
+    left, right, back, front = scene.looks.reach_m
+    aside, ahead = CLEARANCE_M["aside"], RICH_AHEAD_M if scene.style.rich else CLEARANCE_M["ahead"]
+    return -left - aside, right + aside, -back - CLEARANCE_M["behind"], front + ahead
+
+
 def is_clear(scene: Scene, *, until_s: float) -> bool:
     """Whether the vehicle drives on without anything in `CLEARANCE_M` around its cameras.
 
@@ -132,15 +151,17 @@ def is_clear(scene: Scene, *, until_s: float) -> bool:
         scene: with the vehicle at z = 0 at time 0.
         until_s: how long it drives, seconds.
     """
+    left, right, back, front = _clear_box(scene)
+    turn = torch.tensor(rotation(0.0, scene.looks.yaw_rad, 0.0), dtype=torch.float32)
     for time_s in np.arange(0.0, until_s + 0.05, 0.1):
         corners = raycast.box_corners(scene.instances, float(time_s))
         vehicle_from_world = torch.linalg.inv(ego.world_from_vehicle(scene, float(time_s)))
-        corners = corners @ vehicle_from_world[:3, :3].T + vehicle_from_world[:3, 3]
+        corners = (corners @ vehicle_from_world[:3, :3].T + vehicle_from_world[:3, 3]) @ turn
         low, high = corners.amin(dim=1), corners.amax(dim=1)
         meets = (
-            (high[:, 0] > -CLEARANCE_M["aside"]) & (low[:, 0] < CLEARANCE_M["aside"])
+            (high[:, 0] > left) & (low[:, 0] < right)
             & (high[:, 1] > CLEARANCE_M["above"]) & (low[:, 1] < 0.0)
-            & (high[:, 2] > -CLEARANCE_M["behind"]) & (low[:, 2] < CLEARANCE_M["ahead"])
+            & (high[:, 2] > back) & (low[:, 2] < front)
         )  # fmt: skip
         if bool(meets.any()):
             return False
@@ -148,8 +169,9 @@ def is_clear(scene: Scene, *, until_s: float) -> bool:
 
 
 def sample_scene(
-    seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True, style: str = "street"
-) -> Scene:
+    seed: int, split: Split, *, condition: str, length_m: float = 130.0, floating: bool = True, style: str = "street",
+    looks: Looks = AHEAD,
+) -> Scene:  # fmt: skip
     """Draw one street that the vehicle can drive along for `CLEAR_S` without running into anything.
 
     Args:
@@ -159,6 +181,7 @@ def sample_scene(
         length_m: how far the street goes on.
         floating: whether random objects float about; they teach geometry, but no street has them.
         style: name of the kind of scenes, see `style.STYLES`.
+        looks: of the rig that will drive along it; `street` knows rigs that look ahead only.
 
     Returns:
         The scene, on the CPU.
@@ -173,7 +196,7 @@ def sample_scene(
     for attempt in range(ATTEMPTS):
         numbers = [seed, SPLIT_NUMBERS[split], 7, attempt]
         rng = np.random.default_rng(numbers[:3] if attempt == 0 else numbers)
-        draw = _draw_rich if kind.rich else _draw
+        draw = functools.partial(_draw_rich, looks=looks) if kind.rich else _draw
         scene = draw(rng, seed, split, condition=condition, length_m=length_m, floating=floating)
         if is_clear(scene, until_s=CLEAR_S):
             return scene
@@ -203,7 +226,7 @@ def _draw(
 
 
 def _draw_rich(
-    rng: np.random.Generator, seed: int, split: Split, *, condition: str, length_m: float, floating: bool
+    rng: np.random.Generator, seed: int, split: Split, *, condition: str, length_m: float, floating: bool, looks: Looks
 ) -> Scene:
     """One street of the rich style, passable or not."""
     drawn, test = streets.look(rng, sample_conditions(rng, condition)), split == "test"
@@ -214,11 +237,17 @@ def _draw_rich(
         streets.draw_terrain(rng), 0.5 * lanes * lane + float(rng.uniform(0.2, 2.5)),
         float(rng.choice([0.0, rng.uniform(1.2, 5.0)])), lanes, lane, length_m * float(rng.uniform(0.8, 1.7)),
     )  # fmt: skip
-    two_way = lanes > 1 and rng.random() < 0.75
-    own = int(rng.integers(lanes // 2, lanes)) if two_way else int(rng.integers(lanes))
-    across, speed = (own - 0.5 * (lanes - 1)) * lane + float(rng.normal(0, 0.2)), float(rng.uniform(0, 16))
+    back = math.cos(looks.yaw_rad) < -0.3
+    # whoever looks aside should see the street on both sides
+    b.eye_m = SIDEWAYS_M * abs(math.sin(looks.yaw_rad))
+    drive = streets.draw_drive(rng, road, back=back)
     streets.roadside(b, road, test=test)
-    streets.traffic(b, road, across, speed, two_way=two_way, test=test)
+    near = obstacles.draw_cast(rng)
+    speed = float(rng.uniform(0, 2)) if near and rng.random() < 0.65 else drive.speed_mps
+    drive = drive._replace(speed_mps=speed)
+    streets.traffic(b, road, drive, test=test)
+    if near:
+        obstacles.stage(b, road, obstacles.Viewpoint(b.eye_m, drive, looks.yaw_rad), near, test=test)
     if floating:
         streets.floating(b)
     paint = streets.draw_paint(rng, lanes)
@@ -228,5 +257,6 @@ def _draw_rich(
     return Scene(
         seed=seed, split=split, instances=b.instances(), conditions=drawn, road_centre_m=0.0,
         road_half_width_m=road.half_m, pavement_m=road.pavement_m, lane_m=lane, lamps_m=lamps, ego_speed_mps=speed,
-        ego_x_m=across, style=scene_style("rich"), terrain=road.terrain, paint=paint, sway_rad=sway,
+        ego_x_m=drive.across_m, style=scene_style("rich"), terrain=road.terrain, paint=paint, sway_rad=sway,
+        looks=looks, ego_start_m=b.eye_m, ego_reversed=back,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.objective import align_objective
 from msdepth_training.stages.module import StageModule
 

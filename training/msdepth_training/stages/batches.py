@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from msdepth_training.augment import Batch, augment
+from msdepth_training.augment import augment
+from msdepth_training.batch import Batch
 from msdepth_training.config import Phase, TrainConfig
 from msdepth_training.datasets.scenes import SKY_M
 from msdepth_training.errors import TrainingError
+from msdepth_training.scenes.ground import plane_in_camera
 from msdepth_training.stages.schedule import first_step, total_steps
 from msdepth_training.stages.sources import Frames, Source, on_device
 
@@ -23,7 +25,7 @@ REFERENCE_SHARES = (0.6, 0.2, 0.2)
 
 
 def make_batch(frames: Frames, index: Tensor, reference: Tensor) -> Batch:
-    """A batch, nothing augmented and all views present.
+    """A batch, nothing augmented, all views present and the network told nothing of the road.
 
     Args:
         frames: to pick from.
@@ -35,7 +37,11 @@ def make_batch(frames: Frames, index: Tensor, reference: Tensor) -> Batch:
     view_from_reference = torch.linalg.inv(pose) @ pose[rows, reference].unsqueeze(1)
     depth = frames.depth_m[index].float()
     depth = torch.where(depth >= SKY_M, torch.inf, depth)
-    return Batch(frames.views(index), depth, frames.k[index], view_from_reference, reference, torch.ones(len(index), 3))
+    plane = plane_in_camera(frames.ground_plane[index].unsqueeze(1), pose)
+    return Batch(
+        frames.views(index), depth, frames.k[index], view_from_reference, reference, torch.ones(len(index), 3),
+        plane, torch.zeros_like(plane),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def training_batch(
     rngs = [np.random.default_rng([config.seed, step, row]) for row in mine]
     return augment(
         batch, previous, rngs, fault_share=config.fault_share, view_shares=phase.view_shares,
-        crop_share=config.crop_share,
+        crop_share=config.crop_share, world_scale=config.world_scale,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.stages.runs import CHECKPOINT, Progress, Run, commit, device_name, save_weights
 from msdepth_training.stages.schedule import total_steps
 

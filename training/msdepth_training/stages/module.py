@@ -11,10 +11,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.config import Phase, TrainConfig
 from msdepth_training.stages.schedule import learning_rate
 
+PUBLISHED = "encoder.backbone."
+"""In the names of the parameters of a published backbone."""
 LOG_EVERY = 50
 """Steps between entries of the log; each is a mean over them."""
 
@@ -56,7 +58,7 @@ class StageModule(pl.LightningModule):
         """The learning rate is a function of the step, so that there is nothing to restore."""
         rate = learning_rate(self.phases, self.global_step, warmup_steps=self.config.warmup_steps)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
@@ -74,12 +76,16 @@ class StageModule(pl.LightningModule):
         return terms["total"]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW on what is trained."""
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        # Lightning cannot clip gradients that a fused optimiser unscales itself
-        fused = self.trainer.precision != "16-mixed"
+        """AdamW on what is trained; a published backbone is changed more gently than the rest."""
+        trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        published = [p for name, p in trained.items() if PUBLISHED in name]
+        groups = [{"params": [p for name, p in trained.items() if PUBLISHED not in name], "share": 1.0}]
+        if published:
+            groups.append({"params": published, "share": self.config.encoder_rate})
+        # Lightning cannot clip gradients in mixed precision where the optimiser is fused
+        fused = "mixed" not in str(self.trainer.precision)
         return torch.optim.AdamW(
-            trained, lr=self.phases[0].learning_rate, weight_decay=self.config.weight_decay, fused=fused
+            groups, lr=self.phases[0].learning_rate, weight_decay=self.config.weight_decay, fused=fused
         )
 
     def optimizer_step(

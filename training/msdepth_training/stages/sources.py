@@ -38,6 +38,10 @@ class Frames(Protocol):
         """[F, 3, 4, 4], metres."""
 
     @property
+    def ground_plane(self) -> Tensor:
+        """[F, 4] the road, n . X = h in the vehicle's frame: unit normal n pointing down, h in metres; 0 unknown."""
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """Names of the conditions."""
 
@@ -89,7 +93,7 @@ class About:
 def scene_set(phase: Phase, style: str) -> SceneSet:
     """The training scenes of a phase."""
     height, width = phase.height * phase.shrink, phase.width * phase.shrink
-    return SceneSet("train", phase.first_seed, phase.sequences, height, width, style=style)
+    return SceneSet("train", phase.first_seed, phase.sequences, height, width, frames=phase.frames, style=style)
 
 
 SCENES = About(

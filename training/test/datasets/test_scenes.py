@@ -1,9 +1,10 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
-from msdepth_training.datasets.scenes import SceneSet, load_set, render_sequence, render_set
+from msdepth_training.datasets.scenes import SceneSet, _late_s, load_set, render_sequence, render_set
 from msdepth_training.errors import TrainingError
 from msdepth_training.stages.sources import scene_set
 
@@ -32,10 +33,11 @@ def test_the_name_of_a_shard_says_all_that_decides_its_content(tmp_path):
         "frames": 1,
         "jitter": 0.0,
         "style": "rich",
+        "baseline": 2.0,
     }
     others = [dataclasses.replace(plain, **{name: value}) for name, value in changes.items()]
     names = {s.shard_path(tmp_path, i).name for s in (plain, *others) for i in (0, 1)}
-    assert len(names) == 16
+    assert len(names) == 18
 
 
 def test_a_sequence_of_rich_scenes_has_all_that_is_stored():
@@ -44,6 +46,25 @@ def test_a_sequence_of_rich_scenes_has_all_that_is_stored():
     assert all(torch.isfinite(row["depth_m"]).all() for row in rows)
     assert all(row["images"][band].float().std() > 1 for row in rows for band in (0, 3, 4))
     assert not torch.equal(rows[0]["depth_m"], rows[1]["depth_m"])
+
+
+def test_half_of_the_sequences_are_not_simultaneous_and_no_test_scene_is():
+    rich = SceneSet("train", 0, 1, 32, 96, style="rich")
+    late = [_late_s(rich, seed) for seed in range(200)]
+    assert 0.4 < np.mean([max(s.values()) > 0.0 for s in late]) < 0.6
+    assert 0.03 < max(max(s.values()) for s in late) <= 0.033
+    for at_once in (dataclasses.replace(rich, split="test"), dataclasses.replace(rich, style="street")):
+        assert all(max(_late_s(at_once, seed).values()) == 0.0 for seed in range(20))
+
+
+def test_the_same_street_is_seen_by_rigs_half_and_twice_as_wide():
+    narrow, wide = (
+        render_sequence(SceneSet("test", 0, 1, 32, 96, 1, style="rich", baseline=b), 6)[0] for b in (0.5, 2)
+    )
+    assert torch.equal(narrow["images"][:3], wide["images"][:3])
+    assert torch.equal(narrow["depth_m"][0], wide["depth_m"][0])
+    assert torch.equal(narrow["ground_plane"], wide["ground_plane"])
+    assert not torch.equal(narrow["depth_m"][2], wide["depth_m"][2])
 
 
 def test_views_are_scaled_and_grey_ones_repeated(samples):
@@ -62,4 +83,5 @@ def test_shrinking_averages_images_and_picks_depth(config, data, samples):
     assert torch.equal(small.depth_m, samples.depth_m[..., 1::2, 1::2])
     assert small.k[0, 0, 0, 2].item() == pytest.approx((samples.k[0, 0, 0, 2].item() + 0.5) / 2 - 0.5, abs=1e-4)
     assert small.k[0, 0, 1, 1].item() == pytest.approx(samples.k[0, 0, 1, 1].item() / 2)
+    assert torch.equal(small.ground_plane, samples.ground_plane)
     assert torch.equal(small.condition, samples.condition) and torch.equal(small.previous, samples.previous)

@@ -4,7 +4,8 @@ import pytest
 from ms2_tree import ROAD, SIZES, intrinsics, poses, true_depth
 from real_frames import LABELS, write_pairs
 
-from msdepth_ros.core.camera import CameraModel, Rig
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_training.errors import TrainingError
 from msdepth_training.real.frames import carry
 from msdepth_training.real.pairs import load_pairs

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from msdepth_training.augment import Batch
+from msdepth_training.batch import Batch
 from msdepth_training.errors import TrainingError
 from msdepth_training.stages.batches import BatchStream, Share, make_batch, training_batch
 

@@ -1,0 +1,1 @@
+"""Cameras, rigs, what the network sees of them, and images as arrays."""

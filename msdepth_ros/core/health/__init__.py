@@ -1,0 +1,1 @@
+"""What is wrong with images, cameras, their matching, or the whole."""

@@ -1,0 +1,1 @@
+"""Faults put into camera images on purpose."""

@@ -1,0 +1,1 @@
+"""`msdepth evaluate`: replays recordings without ROS, scores the depth, and reports."""

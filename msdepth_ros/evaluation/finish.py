@@ -1,0 +1,146 @@
+"""The end of every evaluation, wherever its records were made: files in DIR and a table for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.evaluation.run.local import Evaluation
+from msdepth_ros.report.frame_pictures import choose
+from msdepth_ros.report.page import write_page
+from msdepth_ros.report.page.render import now_text
+from msdepth_ros.results.compare import Comparison, Limit, compare
+from msdepth_ros.results.frame import FrameRecord, Summary
+from msdepth_ros.results.parquet import FrameWriter, read_frames
+from msdepth_ros.results.summary import About, read_metrics, summarise, write_metrics
+
+FRAMES, METRICS, REPORT = "frames.parquet", "metrics.json", "report.html"
+
+
+class Against(NamedTuple):
+    """Another evaluation to compare with.
+
+    Attributes:
+        path: Its metrics.json.
+        summary: Its content.
+        limits: What must not get worse than there.
+    """
+
+    path: Path
+    summary: Summary
+    limits: Sequence[Limit]
+
+
+def read_against(path: Path | None, limits: Sequence[Limit]) -> Against | None:
+    """Reads what to compare with, before any work is done.
+
+    Raises:
+        MsdepthError: It cannot be read, or there are limits without it.
+    """
+    if path is None:
+        if limits:
+            raise MsdepthError("--fail-if says what may not get worse; say worse than what with --compare METRICS.JSON")
+        return None
+    return Against(path, read_metrics(path), limits)
+
+
+def finish(
+    out: Path, evaluation: Evaluation, about: About, against: Against | None
+) -> tuple[Summary, Comparison | None]:
+    """Writes frames.parquet, metrics.json and report.html.
+
+    Args:
+        out: The folder.
+        evaluation: Finished.
+        about: What the summary says beside the numbers.
+        against: What to compare with.
+    """
+    frames = out / FRAMES
+    with FrameWriter(frames) as writer:
+        summary = summarise(_written(evaluation.records(), writer), about)
+    write_metrics(out / METRICS, summary)
+    if not any(summary.result(variant)["sets_with_depth"] for variant in summary.variants):
+        reasons = "; ".join(summary.document["problems"]) or "none is known"
+        raise MsdepthError(f"no set gave any depth; reasons: {reasons}")
+    comparison, refusal = None, None
+    if against is not None:
+        try:
+            comparison = compare(str(against.path), against.summary, summary, against.limits)
+        except MsdepthError as error:  # seen only now, for example since no truth is near enough in time
+            refusal = error
+    keys = choose(read_frames(frames))
+    pictures = evaluation.pictures(keys)
+    write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
+    if refusal is not None:
+        raise MsdepthError(f"{refusal}; everything else is in {out}") from refusal
+    return summary, comparison
+
+
+def _written(records: Iterable[FrameRecord], writer: FrameWriter) -> Iterator[FrameRecord]:
+    """Records on their way into the summary, written as they pass."""
+    for record in records:
+        writer.add(record)
+        yield record
+
+
+def table(summary: Summary) -> str:
+    """The results in a few lines, for the terminal."""
+    head = (
+        "cameras",
+        "sets",
+        "depth",
+        "truth",
+        "AbsRel",
+        "scaled",
+        "RMSE m",
+        "d<1.25",
+        "ECE",
+        "AUSE",
+        "confidence",
+        "agreement",
+    )
+    rows: list[tuple[str, ...]] = [head]
+    for variant in summary.variants:
+        results = summary.document["results"][variant]
+        rows.append(_row(variant, results["all"]))
+        if len(results["by_spectra"]) > 1:
+            rows += [_row(f"  in sets of {name}", result) for name, result in results["by_spectra"].items()]
+        if len(results["by_bag"]) > 1:
+            rows += [_row(f"  in {name}", result) for name, result in results["by_bag"].items()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _row(name: str, result: Any) -> tuple[str, ...]:
+    """One line of the table."""
+    scores = result["scores"]
+    shares = list(result["consistency"].values())
+    agreement = sum(shares) / len(shares) if shares else None
+    numbers = [scores[key] for key in ("abs_rel", "abs_rel_median_scaled", "rmse", "delta_1")]
+    numbers += [result["ece"], scores["ause"], result["confidence"], agreement]
+    counts = tuple(str(result[key]) for key in ("sets", "sets_with_depth", "sets_with_truth"))
+    return (name, *counts, *("-" if value is None else f"{value:.3f}" for value in numbers))
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """What got better and what got worse, for the terminal."""
+    lines = [f"compared with {comparison.name}:", *([f"  {comparison.scope}"] if comparison.scope else [])]
+    lines += [f"  not quite comparable: {difference}" for difference in comparison.differences]
+    changed = [change for change in comparison.changes if change.verdict != "same"]
+    width = max((len(change.metric) for change in changed), default=0)
+    for change in changed:
+        mark = "  FAILED" if change.failed else ""
+        lines.append(
+            f"  {change.variant}  {change.metric.ljust(width)}  {change.before:.4f} -> {change.after:.4f}  "
+            f"{change.verdict}{mark}"
+        )
+    same = len(comparison.changes) - len(changed)
+    return "\n".join([*lines, f"  {same} of {len(comparison.changes)} metrics are the same"])

@@ -1,0 +1,141 @@
+"""Images of a recording as the node gets them: decoded, checked, injected faults included, and what a look tells."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from msdepth_ros.bags.bag import Bag, Payload
+from msdepth_ros.bags.calibration import Calibration
+from msdepth_ros.bags.message_types import payload_stamp_ns
+from msdepth_ros.bags.topics import Sources
+from msdepth_ros.core.camera.images import decode_image, spectrum_image
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.image import ImageFacts, measure
+from msdepth_ros.core.injection.faults import apply_fault
+from msdepth_ros.core.settings import S
+from msdepth_ros.evaluation.options import EvaluateOptions
+from msdepth_ros.evaluation.plan.faults import IMAGE_FAULTS
+
+_AFTER_STAMP = 12  # header stamp ends here: 4 bytes of encapsulation, 8 of time
+_AHEAD = 4  # images that wait for each thread: enough to keep it busy, few enough to hold
+
+
+Window = tuple[int | None, int | None]
+"""First time of recording, and the first one not to read; None where there is no limit."""
+
+
+class Look(NamedTuple):
+    """What a look at one message tells. It does not depend on the messages before.
+
+    Attributes:
+        topic: In the bag.
+        log_ns: When it was recorded.
+        stamp_ns: The header's stamp; of a camera_info a digest of its content.
+        facts: Of the picture; None for anything that is not an image, or one that cannot be used.
+        reason: Why an image cannot be used.
+    """
+
+    topic: str
+    log_ns: int
+    stamp_ns: int
+    facts: ImageFacts | None = None
+    reason: str = ""
+
+
+class CameraImages:
+    """Reads images of one recording.
+
+    Args:
+        bag: The open recording.
+        calibration: Of its cameras.
+        options: Whose faults are put in.
+    """
+
+    def __init__(self, bag: Bag, calibration: Calibration, options: EvaluateOptions) -> None:
+        """Nothing is read yet."""
+        self._bag, self._rig, self._options = bag, calibration.rig, options
+
+    def read(self, spectrum: str, payload: Payload) -> NDArray[Any]:
+        """An image as the network takes it, faults included.
+
+        Raises:
+            MsdepthError: It cannot be decoded, or its calibration is not for its size.
+        """
+        try:
+            image = spectrum_image(spectrum, decode_image(self._bag.deserialise(payload)))
+        except MsdepthError as error:
+            raise MsdepthError(f"{payload.topic}: {error}") from error
+        camera = self._rig.camera(spectrum)
+        if image.shape[:2] != (camera.height, camera.width):
+            raise MsdepthError(
+                f"{payload.topic}: image is {image.shape[1]} x {image.shape[0]}, its calibration is for "
+                f"{camera.width} x {camera.height}; record the camera_info that fits, or give --rig"
+            )
+        seconds = (payload.log_ns - self._bag.start_ns) / S
+        for fault in self._options.faults:
+            if fault.kind in IMAGE_FAULTS and fault.spectrum == spectrum and fault.covers(seconds):
+                image = apply_fault(fault.kind, image, payload_stamp_ns(payload.data), fault.amount)
+        return image
+
+    def look(self, spectrum: str, payload: Payload) -> Look:
+        """Looks at an image as the node does when it arrives."""
+        place = payload.topic, payload.log_ns, payload_stamp_ns(payload.data)
+        try:
+            image = self.read(spectrum, payload)
+        except MsdepthError as error:
+            return Look(*place, reason=str(error))
+        return Look(*place, measure(image, bits=self._options.settings.nir_bits if spectrum == "nir" else None))
+
+
+def look_at_all(bag: Bag, sources: Sources, images: CameraImages, window_ns: Window, threads: int) -> Iterator[Look]:
+    """Looks at everything that a plan depends on: every image, every truth, and camera_info where it changes.
+
+    Args:
+        bag: The open recording.
+        sources: Its topics.
+        images: To read images with.
+        window_ns: What to look at.
+        threads: How many decode at a time; looks come in order of recording all the same.
+
+    Raises:
+        MsdepthError: The recording is damaged.
+    """
+    spectra = {topics.image: spectrum for spectrum, topics in sources.cameras.items()}
+    truth = [] if sources.truth is None else [sources.truth.image]
+    infos = dict.fromkeys((topics.info for topics in sources.cameras.values() if topics.info), -1)
+    waiting: deque[Look | Future[Look]] = deque()
+    with ThreadPoolExecutor(threads, "look") as pool:
+        for payload in bag.payloads([*spectra, *truth, *infos], start_ns=window_ns[0], stop_ns=window_ns[1]):
+            if payload.topic in infos:
+                digest = zlib.crc32(memoryview(payload.data)[_AFTER_STAMP:])
+                if digest != infos[payload.topic]:
+                    infos[payload.topic] = digest
+                    waiting.append(Look(payload.topic, payload.log_ns, digest))
+            elif len(payload.data) < _AFTER_STAMP:
+                raise MsdepthError(
+                    f"bag {bag.path}: a message on {payload.topic} has no header; the recording is damaged"
+                )
+            elif payload.topic in spectra:
+                waiting.append(pool.submit(images.look, spectra[payload.topic], payload))
+            else:
+                waiting.append(Look(payload.topic, payload.log_ns, payload_stamp_ns(payload.data)))
+            while len(waiting) > _AHEAD * threads:
+                yield _finished(waiting.popleft())
+        yield from map(_finished, waiting)
+
+
+def _finished(look: Look | Future[Look]) -> Look:
+    """A look, once it is there."""
+    return look.result() if isinstance(look, Future) else look
+
+
+def cpu_count() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0))

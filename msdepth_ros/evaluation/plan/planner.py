@@ -1,0 +1,215 @@
+"""Which images of a recording form a set, and which of them are used: decided before anything is computed.
+
+The node's own synchronizer and its judgement of pictures run over the recording, with the time of recording as their
+clock. So the sets are those that the node would have made on the vehicle, of the images that it would have used; they
+are the same in every run, and any part of them can be computed anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from msdepth_ros.bags.bag import Bag
+from msdepth_ros.bags.calibration import RIG_BESIDE_BAG, Calibration, load_calibration
+from msdepth_ros.bags.topics import Sources, find_sources
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
+from msdepth_ros.core.settings import S
+from msdepth_ros.core.spectra import spectra_key
+from msdepth_ros.core.sync.synchronizer import FrameSet, SpectralSynchronizer
+from msdepth_ros.evaluation.options import EvaluateOptions
+from msdepth_ros.evaluation.plan.camera_images import CameraImages, Look, look_at_all
+from msdepth_ros.evaluation.plan.planned_sets import MessageRef, Plan, SetPlan, faults_of
+from msdepth_ros.evaluation.plan.tracks import NearestMessage, Tracks
+
+_NEVER_NS = np.iinfo(np.int64).max
+CONSISTENCY_EVERY = 10
+"""Without ground truth, every so many sets the spectra are also asked one by one."""
+
+
+class BagPlan(NamedTuple):
+    """All that is to be done for one recording.
+
+    Attributes:
+        name: Unique in this evaluation.
+        path: Where it is.
+        plans: One for each variant, that with all cameras first.
+        notes: What is worth telling, such as images that get into no set.
+    """
+
+    name: str
+    path: Path
+    plans: list[Plan]
+    notes: list[str]
+
+
+def plan_bag(
+    path: Path,
+    name: str,
+    options: EvaluateOptions,
+    *,
+    threads: int = 1,
+    looks: Iterable[Look] | None = None,
+    tell: Callable[[float], None] | None = None,
+) -> BagPlan:
+    """Plans the sets of one recording.
+
+    Args:
+        path: The recording.
+        name: Unique in this evaluation.
+        options: What to do.
+        threads: How many images to decode at a time.
+        looks: At all of it, in order of recording, if others have looked already.
+        tell: Called with the share of the recording that has been looked at.
+
+    Raises:
+        MsdepthError: The recording or what is asked of it is not usable, or not one set can be made.
+    """
+    with Bag(path) as bag:
+        sources, calibration = prepare(bag, options)
+        tracks = Tracks(sources, options, bag.start_ns)
+        images, window_ns = CameraImages(bag, calibration, options), options.window_ns(bag.start_ns)
+        looks = look_at_all(bag, sources, images, window_ns, threads) if looks is None else looks
+        for look in _told(looks, bag, tell):
+            tracks.add(look)
+        notes = [*bag.remarks, *_image_notes(tracks, options, beside=calibration.beside)]
+    planned = [_plan(name, spectra, tracks, options) for spectra in options.variants(sources.cameras)]
+    plans = [plan for plan, _ in planned]
+    notes = [f"{name}: {note}" for note in notes] + [note for _, some in planned for note in some]
+    if not any(len(plan) for plan in plans):
+        raise MsdepthError(f"bag {path}: its images form no set {_why_no_set(options, notes)}")
+    return BagPlan(name, path, plans, notes)
+
+
+def _told(looks: Iterable[Look], bag: Bag, tell: Callable[[float], None] | None) -> Iterator[Look]:
+    """Looks on their way; tells how far they are."""
+    for look in looks:
+        yield look
+        if tell:
+            tell((look.log_ns - bag.start_ns) / max(1, bag.duration_ns))
+
+
+def _plan(name: str, spectra: tuple[str, ...], tracks: Tracks, options: EvaluateOptions) -> tuple[Plan, list[str]]:
+    """The plan of one variant, and what is worth telling of it."""
+    synchronizer = SpectralSynchronizer(options.settings.synchronizer(spectra))
+    sets = _sets(name, spectra, tracks, options, synchronizer)
+    plan = Plan.pack(name, spectra_key(spectra), tracks.topics, sets)[:: options.every]
+    return plan, _matching_notes(f"{name}, {plan.variant}", synchronizer)
+
+
+def _why_no_set(options: EvaluateOptions, notes: list[str]) -> str:
+    """What is known of a recording without any set."""
+    reasons = "; ".join(notes) or "there is no image in that time"
+    return f"within --start {options.start_s} and --duration {options.duration_s}; {reasons}"
+
+
+def _image_notes(tracks: Tracks, options: EvaluateOptions, *, beside: bool) -> list[str]:
+    """What is worth telling of images and their calibration."""
+    notes = [f"calibration from {RIG_BESIDE_BAG} beside the recording, which has no /tf_static"] if beside else []
+    told = "changes while it records; the first one is used"
+    notes += [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
+    notes += [f"no images of {spectrum}" for spectrum in options.spectra if spectrum not in tracks.cameras]
+    return notes + [track.rejections() for track in tracks.cameras.values() if track.rejections()]
+
+
+def prepare(bag: Bag, options: EvaluateOptions) -> tuple[Sources, Calibration]:
+    """Topics and calibration, so that what is missing shows before any image is looked at.
+
+    Raises:
+        MsdepthError: Something is missing, or there is no image in the time that is asked for.
+    """
+    sources = sources_of(bag, options)
+    bag.require({topic: (bag.topics[topic].msgtype,) for topic in sources.topics})
+    begin_ns, end_ns = options.window_ns(bag.start_ns)
+    times = np.concatenate([bag.times_ns(topics.image) for topics in sources.cameras.values()])
+    if not ((times >= (begin_ns or 0)) & (times < (end_ns or _NEVER_NS))).any():
+        raise MsdepthError(f"bag {bag.path}: its images form no set {_why_no_set(options, [])}")
+    return sources, load_calibration(bag, sources, options.settings.reference, options.rig_file())
+
+
+def sources_of(bag: Bag, options: EvaluateOptions) -> Sources:
+    """The topics of a recording that an evaluation reads."""
+    return find_sources(
+        bag,
+        options.spectra,
+        images=options.images,
+        infos=options.infos,
+        ground_truth=options.ground_truth,
+        compressed=options.settings.image_transport == "compressed",
+    )
+
+
+def simulate(
+    arrivals: Iterator[tuple[int, str, int, int]], synchronizer: SpectralSynchronizer
+) -> Iterator[tuple[FrameSet, int]]:
+    """Lets a synchronizer live through a recording.
+
+    Args:
+        arrivals: Time of recording, spectrum, stamp and item, in order of recording.
+        synchronizer: A new one.
+
+    Yields:
+        Each set, and the time at which it left.
+    """
+    for now_ns, spectrum, stamp_ns, item in arrivals:
+        deadline_ns = synchronizer.next_deadline_ns()
+        while deadline_ns is not None and deadline_ns <= now_ns:
+            yield from ((ready, deadline_ns) for ready in synchronizer.poll(deadline_ns))
+            deadline_ns = synchronizer.next_deadline_ns()
+        yield from ((ready, now_ns) for ready in synchronizer.add(spectrum, stamp_ns, item, now_ns))
+    while (deadline_ns := synchronizer.next_deadline_ns()) is not None:
+        yield from ((ready, deadline_ns) for ready in synchronizer.poll(deadline_ns))
+
+
+def _sets(
+    bag: str, spectra: tuple[str, ...], tracks: Tracks, options: EvaluateOptions, synchronizer: SpectralSynchronizer
+) -> Iterator[SetPlan]:
+    """The sets of one variant."""
+    truth, variant = tracks.truth, spectra_key(spectra)
+    find_truth = NearestMessage(truth, round(options.truth_tolerance_s * S)) if truth else None
+    find_rejected = _rejected_images(spectra, tracks, options)
+    reference = options.settings.reference
+    for number, (ready, left_ns) in enumerate(simulate(tracks.arrivals(spectra), synchronizer)):
+        indices = {name: item.item for name, item in ready.items.items()}
+        # As the node stamps its depth: by the reference's own image, offsets not applied, used or not.
+        anchor = indices.get(reference)
+        stamp_ns = ready.stamp_ns if anchor is None else tracks.cameras[reference].stamp_ns[anchor]
+        faults = {name: faults_of(tracks.cameras[name].faults[index]) for name, index in indices.items()}
+        left_out = tuple(leave_out(faults)) if options.settings.health.leave_out else ()
+        used = [name for name in indices if name not in left_out]
+        absent = {name: find(ready.stamp_ns, left_ns) for name, find in find_rejected.items() if name not in indices}
+        yield SetPlan(
+            bag, variant, number, stamp_ns,
+            {name: tracks.cameras[name].content(index) for name, index in indices.items()},
+            find_truth(stamp_ns) if find_truth else None,
+            (left_ns - max(ready.items[name].received_ns for name in used or indices)) * 1e-6,
+            {name: found for name, found in faults.items() if found},
+            left_out,
+            {name: ref for name, ref in absent.items() if ref is not None},
+            consistency=truth is None and len(used) > 1 and number % CONSISTENCY_EVERY == 0,
+        )  # fmt: skip
+
+
+def _rejected_images(
+    spectra: tuple[str, ...], tracks: Tracks, options: EvaluateOptions
+) -> dict[str, Callable[[int, int], MessageRef | None]]:
+    """For each camera what finds the image of an instant that was rejected: by the instant, and when its set left."""
+    offsets_ns = {name: round(options.settings.sync_offset_s[name] * S) for name in spectra}
+
+    def finder(name: str) -> Callable[[int, int], MessageRef | None]:
+        find = tracks.cameras[name].rejected_near(round(options.settings.sync_tolerance_s * S))
+        return lambda stamp_ns, log_ns: find(stamp_ns - offsets_ns[name], log_ns)
+
+    return {name: finder(name) for name in spectra if tracks.cameras[name].reason}
+
+
+def _matching_notes(where: str, synchronizer: SpectralSynchronizer) -> list[str]:
+    """Why images of a camera are in no set. One may be lost at the start, while nobody knows what else will come."""
+    counts = synchronizer.statistics.spectra
+    verdicts = {name: judge_matching(name, count) for name, count in counts.items() if count.dropped > 1}
+    bad = (Level.WARN, Level.ERROR)
+    return [f"{where}: {name}: {verdict.message}" for name, verdict in verdicts.items() if verdict.level in bad]

@@ -1,0 +1,1 @@
+"""Computes and scores planned sets in this process."""

@@ -1,0 +1,263 @@
+"""From planned sets to records: read, decode, compute and score, three threads that work on different sets.
+
+The network runs in the caller's thread. Before it, one thread reads and decodes ahead; behind it, another scores.
+What comes out does not depend on which of them is faster.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from msdepth_ros.bags.bag import Bag, Payload
+from msdepth_ros.bags.calibration import Calibration, load_calibration
+from msdepth_ros.bags.read_ahead import ReadAhead
+from msdepth_ros.core.camera.rig import RigViews
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.cameras import leave_out, nothing_usable
+from msdepth_ros.core.model.engine import DepthEngine, DepthResult, NetworkInput
+from msdepth_ros.core.model.published_depth import published_depth_m
+from msdepth_ros.evaluation.options import EvaluateOptions
+from msdepth_ros.evaluation.plan.camera_images import CameraImages
+from msdepth_ros.evaluation.plan.planned_sets import Plan, SetPlan
+from msdepth_ros.evaluation.plan.planner import sources_of
+from msdepth_ros.evaluation.run.collector import Collector, Gathered, Key, key_of
+from msdepth_ros.evaluation.run.snapshots import make_snapshot
+from msdepth_ros.results.frame import FrameRecord, SetResult, Timings
+from msdepth_ros.scoring.ground_truth import Truth, TruthReader
+from msdepth_ros.scoring.scores import agreement, mean_confidences, score_against
+
+_AHEAD_BYTES = 256 * 1024 * 1024
+_AHEAD_SETS = 6
+_BEHIND_SETS = 4
+_DECODED_KEPT = 4
+
+
+class Computed(NamedTuple):
+    """What the node would publish for one set.
+
+    Attributes:
+        planned: The set.
+        result: Of the network.
+        depth_m: float32 [H,W] as published.
+        frame_id: Of the reference camera.
+    """
+
+    planned: SetPlan
+    result: DepthResult
+    depth_m: NDArray[np.float32]
+    frame_id: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One set, decoded.
+
+    Attributes:
+        planned: As planned.
+        images: What the network gets, by spectrum; for pictures, also what is left out.
+        prepared: The same as network input, and that of each spectrum alone where it is wanted.
+        prepare_ms: How long that took, for one of them.
+        truth: None where there is none, or it cannot be used.
+        problems: Why images or the truth could not be used.
+    """
+
+    planned: SetPlan
+    images: Mapping[str, NDArray[Any]]
+    prepared: tuple[NetworkInput, ...]
+    prepare_ms: float
+    truth: Truth | None
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the images and the truth take."""
+        truth = 0 if self.truth is None else self.truth.depth_m.nbytes
+        batches = sum(one.images.nbytes for one in self.prepared)
+        return truth + batches + sum(image.nbytes for image in self.images.values())
+
+
+class Scene:
+    """Everything about one recording that all its sets share.
+
+    Args:
+        bag: An open recording.
+        options: What to do.
+        engine: The network.
+        variants: How many variants share the images.
+
+    Raises:
+        MsdepthError: A topic or a camera's calibration is missing.
+    """
+
+    def __init__(self, bag: Bag, options: EvaluateOptions, engine: DepthEngine, variants: int = 1) -> None:
+        """Read the calibration."""
+        self.bag, self.options, self.engine = bag, options, engine
+        self.sources = sources_of(bag, options)
+        reference = options.settings.reference
+        self.calibration: Calibration = load_calibration(bag, self.sources, reference, options.rig_file())
+        self.views: RigViews = self.calibration.rig.views(engine.info.width, engine.info.height, reference)
+        self.frame_id = self.calibration.frames.get(reference) or f"{reference}_optical_frame"
+        self.max_m = min(options.settings.depth_max_m, engine.info.max_m)
+        self._images = CameraImages(bag, self.calibration, options)
+        self._truth = None
+        if self.sources.truth is not None:
+            self._truth = TruthReader(bag, self.sources.truth, self.calibration, self.views)
+        self._keep = _DECODED_KEPT * min(variants, 3)
+        self._decoded: OrderedDict[Key, Any] = OrderedDict()
+
+    def decode(self, gathered: Gathered) -> Job:
+        """Decodes a set; what cannot be used is left out, as the node does, and noted."""
+        planned, payloads = gathered
+        images, problems = {}, []
+        wanted = planned.inputs if planned.snapshot else planned.used
+        for spectrum, ref in {**wanted, **planned.rejected}.items():
+            image, why = self._once(key_of(ref), payloads, functools.partial(self._images.read, spectrum))
+            if image is None:
+                problems.append(why)
+            else:
+                images[spectrum] = image
+        truth = None
+        if planned.truth is not None:
+            truth, why = self._once(key_of(planned.truth), payloads, self._read_truth)
+            problems += [why] if why else []
+        started = time.perf_counter()
+        prepared = self._prepare(planned, {name: images[name] for name in planned.used if name in images})
+        prepare_ms = 1e3 * (time.perf_counter() - started) / max(1, len(prepared))
+        return Job(planned, images, prepared, prepare_ms, truth, tuple(problems))
+
+    def _prepare(self, planned: SetPlan, images: Mapping[str, NDArray[Any]]) -> tuple[NetworkInput, ...]:
+        """Network input of a set, and of its spectra one by one where their consistency is wanted."""
+        groups: list[Mapping[str, NDArray[Any]]] = [images] if images else []
+        if planned.consistency and len(images) > 1:
+            groups += [{name: image} for name, image in images.items()]
+        bits = {"nir": self.options.settings.nir_bits}
+        return tuple(self.engine.prepare(group, self.views, bits=bits) for group in groups)
+
+    def publish(self, result: DepthResult) -> NDArray[np.float32]:
+        """Depth as the node publishes it."""
+        settings = self.options.settings
+        return published_depth_m(
+            result, min_m=settings.depth_min_m, max_m=self.max_m, min_confidence=settings.output_min_confidence
+        )
+
+    def _once(self, key: Key, payloads: Mapping[Key, Payload], read: Callable[[Payload], Any]) -> tuple[Any, str]:
+        """Decodes a message once for all variants: the result, or None and why not."""
+        if key not in self._decoded:
+            try:
+                if key not in payloads:
+                    raise MsdepthError(f"{key[0]}: the message recorded at {key[1]} ns cannot be read again")
+                self._decoded[key] = read(payloads[key]), ""
+            except MsdepthError as error:
+                self._decoded[key] = (None, str(error))
+            while len(self._decoded) > self._keep:
+                self._decoded.popitem(last=False)
+        found: tuple[Any, str] = self._decoded[key]
+        return found
+
+    def _read_truth(self, payload: Payload) -> Truth:
+        """The truth of a message."""
+        assert self._truth is not None  # a plan names a truth only where the recording has one
+        return self._truth.read(self.bag.deserialise(payload))
+
+
+def run(
+    path: Path,
+    plans: Sequence[Plan],
+    options: EvaluateOptions,
+    engine: DepthEngine,
+    *,
+    sink: Callable[[Computed], None] | None = None,
+) -> Iterator[SetResult]:
+    """Computes planned sets of one recording.
+
+    Args:
+        path: The recording.
+        plans: Its sets, any variants, whole or slices.
+        options: As they were planned with.
+        engine: Made by `options.make_engine`, and warmed up.
+        sink: Called in this thread with everything the node would publish.
+
+    Yields:
+        A result for each set, each variant in its order.
+
+    Raises:
+        MsdepthError: The recording cannot be read, or lacks something.
+    """
+    with Bag(path) as bag, ThreadPoolExecutor(1, "score") as scorer:
+        scene = Scene(bag, options, engine, len(plans))
+        behind: deque[Future[SetResult]] = deque()
+        with ReadAhead(_jobs(scene, Collector(plans)), _AHEAD_BYTES, _AHEAD_SETS) as jobs:
+            for job in jobs:
+                behind.append(scorer.submit(_score, scene, job, *_compute(scene, job, sink)))
+                while len(behind) > _BEHIND_SETS or (behind and behind[0].done()):
+                    yield behind.popleft().result()
+        while behind:
+            yield behind.popleft().result()
+
+
+def _jobs(scene: Scene, collector: Collector) -> Iterator[Job]:
+    """Reads and decodes."""
+    for start_ns, stop_ns in collector.windows_ns():
+        for payload in scene.bag.payloads(collector.topics, start_ns=start_ns, stop_ns=stop_ns):
+            for gathered in collector.offer(payload):
+                yield scene.decode(gathered)
+    for gathered in collector.rest():
+        yield scene.decode(gathered)
+
+
+def _compute(
+    scene: Scene, job: Job, sink: Callable[[Computed], None] | None
+) -> tuple[DepthResult | None, list[DepthResult], float, str]:
+    """Runs the network on a set: the result, that of each spectrum alone where it is wanted, time, and what failed."""
+    if not job.prepared:
+        reasons = {} if job.planned.used else leave_out(job.planned.faults)
+        return None, [], 0.0, nothing_usable(reasons) if reasons else "no image of the set can be used"
+    started = time.perf_counter()
+    try:
+        result = scene.engine.compute(job.prepared[0])
+        compute_ms = job.prepare_ms + 1e3 * (time.perf_counter() - started)
+        singles = [scene.engine.compute(alone) for alone in job.prepared[1:]]
+    except MsdepthError as error:
+        return None, [], 0.0, str(error)
+    if sink is not None:
+        sink(Computed(job.planned, result, scene.publish(result), scene.frame_id))
+    return result, singles, compute_ms, ""
+
+
+def _score(
+    scene: Scene, job: Job, result: DepthResult | None, singles: list[DepthResult], compute_ms: float, failure: str
+) -> SetResult:
+    """Makes the record of a set."""
+    planned = job.planned
+    stamps = [ref.stamp_ns for ref in planned.inputs.values()]
+    values: dict[str, Any] = {
+        "skew_ms": (max(stamps) - min(stamps)) * 1e-6,
+        "truth_stamp_ns": None if planned.truth is None else planned.truth.stamp_ns,
+        "health": planned.health,
+        "error": "; ".join(filter(None, (failure, *job.problems))),
+        "spectra": () if result is None else result.spectra,
+    }
+    identity = (planned.bag, planned.variant, planned.number, planned.stamp_ns)
+    if result is None:
+        return SetResult(FrameRecord(*identity, **values), None)
+    depth_m = scene.publish(result)
+    if job.truth is not None:
+        values |= score_against(job.truth, depth_m, result.confidence)
+    values["confidence"], values["view_confidence"] = mean_confidences(result)
+    shares = {single.spectra[0]: agreement(result, single) for single in singles}
+    values["consistency"] = {name: share for name, share in shares.items() if share is not None}
+    values["timings"] = Timings(result.inference_ms, compute_ms, planned.wait_ms + compute_ms)
+    record = FrameRecord(*identity, **values)
+    return SetResult(
+        record, make_snapshot(record, job.images, result, depth_m, job.truth) if planned.snapshot else None
+    )

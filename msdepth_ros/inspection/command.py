@@ -1,0 +1,150 @@
+"""The `msdepth info` command: what is in recordings, and whether `msdepth evaluate` will work on them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from msdepth_ros.bags.bag_list import expand_bags
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.evaluation import command as evaluate
+from msdepth_ros.evaluation.options import EvaluateOptions
+from msdepth_ros.inspection.facts import CameraFacts, Survey, TopicFacts
+from msdepth_ros.inspection.survey import survey_bag
+
+DESCRIPTION = (
+    "Shows topics, rates, gaps, encodings, how far apart the cameras' stamps are, the calibration that is found, and "
+    "whether `msdepth evaluate` will work; if not, why. Takes the same options to find topics as evaluate."
+)
+EXIT_OK, EXIT_NOT_USABLE = 0, 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `msdepth info`."""
+    add = parser.add_argument
+    add("bags", nargs="+", metavar="BAG", help="recordings: folders or files, patterns, or list files (.txt)")
+    add("--json", action="store_true", help="print everything as JSON, one object for each recording")
+    add("--model", type=Path, help="as for evaluate")
+    add("--reference", choices=SPECTRA, help="as for evaluate")
+    add("--rig", type=Path, metavar="FILE", help="as for evaluate")
+    add("--params", type=Path, metavar="FILE", help="as for evaluate")
+    add("--topic", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
+    add("--camera-info", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
+    add("--drop", action="append", default=[], metavar="SPECTRA", help="as for evaluate; repeatable")
+    add("--ground-truth", metavar="TOPIC", help="as for evaluate")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Shows recordings.
+
+    Args:
+        arguments: What `add_arguments` declared.
+
+    Returns:
+        0 if evaluate will work on all of them, 1 if it will not work on some.
+
+    Raises:
+        MsdepthError: Not one recording can be opened.
+    """
+    options = _options(arguments)
+    paths = expand_bags(arguments.bags)
+    surveys, errors = [], []
+    for path in paths:
+        try:
+            found = survey_bag(path, options)
+        except MsdepthError as error:
+            errors.append(str(error))
+            continue
+        surveys.append(found)
+        print(json.dumps(_plain(found)) if arguments.json else "\n".join(describe(found)))
+    if not surveys:
+        raise MsdepthError("; ".join(errors))
+    for text in errors:
+        print(f"msdepth: error: {text}", file=sys.stderr)
+    return EXIT_NOT_USABLE if errors or any(found.problems for found in surveys) else EXIT_OK
+
+
+def _options(arguments: argparse.Namespace) -> EvaluateOptions:
+    """What evaluate would make of these arguments, everything else being left out."""
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    everything = parser.parse_args([*arguments.bags, "--out", "."])
+    vars(everything).update(vars(arguments))
+    return evaluate.make_options(everything)
+
+
+def describe(found: Survey) -> Iterator[str]:
+    """A survey as lines of text."""
+    start = datetime.fromtimestamp(found.start_ns * 1e-9, timezone.utc).isoformat(" ", "milliseconds")
+    count = sum(topic.count for topic in found.topics)
+    when = f"{found.duration_ns * 1e-9:.1f} s from {start}, " if count else ""
+    yield f"{found.path}: {when}{count} messages on {len(found.topics)} topics"
+    yield from (f"  note: {remark}" for remark in found.remarks)
+    yield ""
+    yield from _table(("topic", "type", "messages", "rate", "gaps", "longest", "content"), map(_topic, found.topics))
+    if found.cameras:
+        yield ""
+        head = ("camera", "images", "camera_info", "stamp to record", "starts after", "ends before", "stamps")
+        yield from _table(head, map(_camera, found.cameras))
+    if found.skews:
+        yield ""
+        rows = [(f"{s.first} and {s.second}", *(f"{ms:.1f} ms" for ms in s[2:])) for s in found.skews]
+        yield from _table(("stamps between", "median", "95 %", "largest"), rows)
+    yield ""
+    yield f"calibration: {_calibration(found)}"
+    if found.sets:
+        yield "sets: " + ", ".join(f"{number} of {key}" for key, number in found.sets.items())
+    yield from (f"note: {note}" for note in found.notes)
+    yield from (f"msdepth evaluate will not work: {problem}" for problem in found.problems)
+    if not found.problems:
+        yield "msdepth evaluate will work"
+
+
+def _calibration(found: Survey) -> str:
+    """What is there of it."""
+    if found.calibration is None:
+        return "not looked for, since the cameras are not known"
+    infos = f"camera_info of {', '.join(found.intrinsics)}" if found.intrinsics else ""
+    if found.calibration:
+        return found.calibration + (f", intrinsics from {infos}" if infos else "")
+    return f"incomplete, see below; there is {infos}" if infos else "none that can be used, see below"
+
+
+def _topic(facts: TopicFacts) -> tuple[str, ...]:
+    """A row of the table of topics."""
+    rate = "" if facts.rate_hz is None else f"{facts.rate_hz:.1f} Hz"
+    longest = f"{facts.longest_s:.2f} s" if facts.count > 1 else ""
+    return facts.topic, facts.msgtype, str(facts.count), rate, str(facts.gaps or ""), longest, facts.content
+
+
+def _camera(facts: CameraFacts) -> tuple[str, ...]:
+    """A row of the table of cameras."""
+    words = [f"{facts.duplicates} repeated"] * bool(facts.duplicates) + [f"{facts.backwards} go back"] * bool(
+        facts.backwards
+    )
+    start = f"{facts.late_start_s:.2f} s" + (" late" if facts.starts_late else "")
+    end = f"{facts.early_end_s:.2f} s" + (" early" if facts.ends_early else "")
+    delay = "" if facts.delay_ms is None else f"{facts.delay_ms:.1f} ms"
+    return facts.name, facts.topic, facts.info or "none", delay, start, end, ", ".join(words) or "in order"
+
+
+def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
+    """Columns of text, two spaces apart."""
+    everything = [tuple(head), *rows]
+    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+    for row in everything:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _plain(found: Survey) -> dict[str, Any]:
+    """A survey as JSON takes it."""
+    document = dataclasses.asdict(found)
+    document["skews"] = [skew._asdict() for skew in found.skews]
+    return {**document, "path": str(found.path), "usable": not found.problems}

@@ -1,0 +1,1 @@
+"""Watches and measures a running node."""

@@ -1,0 +1,1 @@
+"""Recordings as messages to publish; who publishes them is not known here."""

@@ -1,1 +1,0 @@
-"""Bags without a ROS installation: reading, scoring and reports."""

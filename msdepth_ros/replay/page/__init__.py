@@ -1,5 +1,0 @@
-"""The report page of `msdepth evaluate`, and what it shares with that of `msdepth demo`."""
-
-from msdepth_ros.replay.page.evaluation import write_page
-
-__all__ = ["write_page"]

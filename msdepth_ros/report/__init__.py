@@ -1,0 +1,1 @@
+"""Reports for people: figures, pictures and HTML pages."""

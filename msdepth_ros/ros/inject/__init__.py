@@ -1,0 +1,1 @@
+"""`msdepth inject`: camera topics that fail on purpose."""

@@ -1,0 +1,1 @@
+"""The fused_depth node."""

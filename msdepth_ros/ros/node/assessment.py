@@ -1,0 +1,212 @@
+"""How the active node is doing, task by task, and if no depth comes, why."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from rclpy.node import Node
+
+from msdepth_ros.core.health.cameras import Health, blame_unmatched, judge_matching
+from msdepth_ros.core.health.findings import Fault, Finding, Level, Verdict, verdict_of
+from msdepth_ros.core.health.timing import nearest_skews_s
+from msdepth_ros.core.health.watchdog import Cause, Chain, sentence, why_no_depth
+from msdepth_ros.core.sync.stream import SpectrumCounts
+from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
+from msdepth_ros.ros.node.inputs import CameraInput
+from msdepth_ros.ros.node.pipeline import Pipeline
+
+_LOOKS = 6  # five a second: counts are compared with those of one second ago
+
+
+class Task(NamedTuple):
+    """One status.
+
+    Attributes:
+        level: how bad it is.
+        message: a sentence for people.
+        values: numbers for scripts, made only if somebody reads them.
+        faults: words for scripts; when they change, people want to know at once.
+    """
+
+    level: Level
+    message: str
+    values: Callable[[], Mapping[str, Any]] = dict
+    faults: str = ""
+
+
+class Assessment:
+    """Judges the pipeline while the node is active.
+
+    Args:
+        node: whose clock and parameters are looked at.
+        pipeline: what is judged.
+        silence_s: called for the time without depth that is too long, seconds.
+    """
+
+    def __init__(self, node: Node, pipeline: Pipeline, silence_s: Callable[[], float]) -> None:
+        self._node, self._pipeline, self._silence_s = node, pipeline, silence_s
+        self._begun_s = time.monotonic()
+        self._past: deque[dict[str, SpectrumCounts]] = deque(maxlen=_LOOKS)
+        self._findings: dict[str, list[Finding]] = {}
+
+    def tasks(self) -> dict[str, Task]:
+        """Returns every task now; call it five times a second."""
+        matching = self._matching()
+        findings = {camera.spectrum: self._judge(camera) for camera in self._pipeline.inputs}
+        self._findings = blame_unmatched(findings, matching)
+        tasks = {f"camera {camera.spectrum}": self._camera(camera) for camera in self._pipeline.inputs}
+        tasks["synchronizer"] = self._synchronizer(matching)
+        tasks["inference"] = self._inference()
+        tasks["output"] = self._output()
+        return tasks
+
+    def wanted(self) -> bool:
+        """Whether depth should come."""
+        return self._pipeline.enabled and self._pipeline.equipment.outputs.subscribers() > 0
+
+    def published_ns(self) -> int | None:
+        """When depth last came, steady time."""
+        return self._pipeline.equipment.statistics.look(lambda health, _: health.published_ns)
+
+    def causes(self) -> list[Cause]:
+        """Why there is no depth."""
+        statistics = self._pipeline.equipment.statistics
+        alive, failure = statistics.look(lambda health, now: (health.alive(now), health.last_failure))
+        chain = Chain(
+            cameras=self._findings, alive=alive, failure=failure, busy_s=self._pipeline.busy_s,
+            idle_s=min(statistics.age_s("formed"), time.monotonic() - self._begun_s), matching=self._why_no_set(),
+        )  # fmt: skip
+        return why_no_depth(chain, self._silence_s())
+
+    def _matching(self) -> dict[str, Verdict]:
+        """What became of each camera's images within the last second."""
+        matcher = self._pipeline.matcher
+        if not isinstance(matcher, SpectralSynchronizer):
+            return {}
+        counts = {spectrum: replace(now) for spectrum, now in matcher.statistics.spectra.items()}
+        self._past.append(counts)
+        before = self._past[0] if len(self._past) > 1 else {}
+        share = self._pipeline.settings.health.unmatched_share
+        return {name: judge_matching(name, now, before.get(name), share=share) for name, now in counts.items()}
+
+    def _judge(self, camera: CameraInput) -> list[Finding]:
+        """All that is wrong with a camera: by itself, compared with others, and around it."""
+        statistics = self._pipeline.equipment.statistics
+        findings = statistics.look(lambda health, now: health.findings(camera.spectrum, now))
+        if any(finding.fault in (Fault.SILENT, Fault.CALIBRATION) for finding in findings):
+            obstacle = camera.obstacle()
+            if obstacle is not None:
+                findings = [finding for finding in findings if finding.fault is not Fault.SILENT]
+                findings.append(obstacle)
+        return findings
+
+    def _camera(self, camera: CameraInput) -> Task:
+        findings = self._findings[camera.spectrum]
+        statistics = self._pipeline.equipment.statistics
+
+        faults = ",".join(sorted({finding.fault.value for finding in findings}))
+
+        def values() -> dict[str, Any]:
+            numbers = statistics.look(lambda health, now: _numbers(health, camera.spectrum, now))
+            return {"topic": camera.image_topic, "faults": faults, **numbers}
+
+        rate_hz = statistics.look(lambda health, now: health.spectra[camera.spectrum].timing.rate_hz(now))
+        verdict = verdict_of(findings, f"{rate_hz:.1f} Hz")
+        return Task(verdict.level, verdict.message, values, faults)
+
+    def _synchronizer(self, matching: Mapping[str, Verdict]) -> Task:
+        sets = self._pipeline.equipment.statistics.sets_by_spectra()
+        values: dict[str, Any] = {f"sets_{spectra}": count for spectra, count in sets.items()}
+        matcher = self._pipeline.matcher
+        if not isinstance(matcher, SpectralSynchronizer):
+            return Task(Level.OK, "matching by message_filters: only sets of all cameras", lambda: values)
+        statistics = matcher.statistics
+        values.update(complete=statistics.complete, partial=statistics.partial, resets=statistics.resets)
+        worst = Verdict(Level.OK, "matching")
+        for spectrum, counts in statistics.spectra.items():
+            values[f"images_dropped_{spectrum}"] = counts.dropped
+            values[f"skew_ms_{spectrum}"] = counts.skew_ns * 1e-6
+            verdict = matching[spectrum]
+            blamed = any(finding.fault is Fault.UNMATCHED for finding in self._findings[spectrum])
+            if blamed and verdict.level > worst.level:
+                worst = Verdict(verdict.level, f"{spectrum}: {verdict.message}")
+        return Task(worst.level, worst.message, lambda: values)
+
+    def _inference(self) -> Task:
+        engine, statistics = self._pipeline.equipment.engine, self._pipeline.equipment.statistics
+
+        def values() -> dict[str, Any]:
+            return {
+                "model": engine.info.name, "model_version": engine.info.version, "model_path": engine.info.path,
+                "providers": ",".join(engine.providers), "last_error": statistics.last_error,
+                **{name: statistics.count(name) for name in ("dropped", "dropped_while_idle", "skipped", "errors")},
+                **{f"inference_ms_{name}": value for name, value in statistics.inference_ms().items()},
+            }  # fmt: skip
+
+        if self._pipeline.busy_s > self._silence_s():
+            return Task(Level.ERROR, f"one set has been computed for {self._pipeline.busy_s:.1f} s", values)
+        if statistics.recently("errors"):
+            return Task(Level.ERROR, statistics.last_error, values)
+        if statistics.recently("dropped"):
+            return Task(Level.WARN, "slower than the cameras: older sets are dropped", values)
+        return Task(Level.OK, "running" if self._pipeline.enabled else "disabled by ~/enable", values)
+
+    def _output(self) -> Task:
+        equipment = self._pipeline.equipment
+        statistics, subscribers = equipment.statistics, equipment.outputs.subscribers()
+
+        def values() -> dict[str, Any]:
+            return {
+                "sets_published": sum(statistics.sets_by_spectra().values()), "subscribers": subscribers,
+                "unusable_sets": statistics.count("unusable"),
+                "spectra": "+".join(statistics.look(lambda health, now: health.used(now))),
+                "frame_id": equipment.calibration.output_frame,
+                "rate_hz": statistics.look(lambda health, now: health.rate_hz(now)),
+                **{f"latency_ms_{name}": value for name, value in statistics.latency_ms().items()},
+            }  # fmt: skip
+
+        if not self._pipeline.enabled:
+            return Task(Level.OK, "disabled by ~/enable", values)
+        if not subscribers:
+            return Task(Level.OK, "nobody subscribes: nothing is computed", values)
+        verdict = statistics.look(lambda health, now: health.judge(now))
+        if verdict.level is Level.ERROR:
+            return Task(Level.ERROR, f"{verdict.message}: {sentence(self.causes())}", values)
+        if self.clock_fault():
+            return Task(Level.WARN, f"{verdict.message}; {self.clock_fault()}", values)
+        return Task(verdict.level, verdict.message, values)
+
+    def clock_fault(self) -> str:
+        """What to say where simulated time is asked for and nobody gives it."""
+        if not self._node.get_parameter("use_sim_time").value or self._node.get_clock().now().nanoseconds:
+            return ""
+        return "use_sim_time is set but nothing comes on /clock: start the simulation or bag with --clock"
+
+    def _why_no_set(self) -> str:
+        """How sets are built, and how far apart the stamps are."""
+        stamps = self._pipeline.equipment.statistics.look(
+            lambda health, _: {name: camera.timing.stamps_ns() for name, camera in health.spectra.items()}
+        )
+        skews = nearest_skews_s(stamps, self._pipeline.settings.reference)
+        seen = ", ".join(f"{spectrum} {1e3 * skew_s:+.0f} ms" for spectrum, skew_s in skews.items()) or "none"
+        settings = self._pipeline.settings
+        advice = f"nearest stamps differ by: {seen}"
+        if any(abs(skew_s) > settings.sync_tolerance_s for skew_s in skews.values()):
+            advice += f"; synchronise the cameras, or raise sync.tolerance_s ({settings.sync_tolerance_s:g} s)"
+        if settings.sync_policy != "spectral":
+            advice += f"; sync.policy {settings.sync_policy} needs images of all cameras, spectral does not"
+        return advice
+
+
+def _numbers(health: Health, spectrum: str, now_ns: int) -> dict[str, Any]:
+    """What is known of a camera."""
+    camera = health.spectra[spectrum]
+    return {
+        "received": camera.received, "rejected": camera.rejected, "last_rejection": camera.last_rejection,
+        "left_out": camera.left_out, "rate_hz": camera.timing.rate_hz(now_ns), "age_s": camera.timing.age_s(now_ns),
+        "stamp_skew_ms": 1e3 * health.skews_s(now_ns).get(spectrum, 0.0),
+    }  # fmt: skip

@@ -1,0 +1,192 @@
+"""Where the cameras are and how they project: intrinsics from camera_info, poses from tf or from a rig file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.time import Time
+
+from msdepth_ros.core.camera.model import CameraModel
+from msdepth_ros.core.camera.rig import Rig, RigViews
+from msdepth_ros.core.camera.transforms import rigid_matrix
+from msdepth_ros.core.errors import MsdepthError
+
+
+class PoseSource(Protocol):
+    """Poses of the cameras, wherever they come from."""
+
+    def view_from_reference(self, view: str, reference: str, frames: dict[str, str]) -> NDArray[np.float64]:
+        """Returns the [4,4] that maps points from the reference camera's optical frame into the view's, metres.
+
+        Args:
+            view: spectrum.
+            reference: spectrum.
+            frames: frame ids seen so far, by spectrum.
+
+        Raises:
+            MsdepthError: the pose is not known, or not known yet.
+        """
+
+    def close(self) -> None:
+        """Frees subscriptions."""
+
+
+class FilePoses:
+    """Poses from a Kalibr camchain; its intrinsics serve until a camera_info arrives.
+
+    Raises:
+        MsdepthError: unreadable file, or it lacks a camera.
+    """
+
+    def __init__(self, path: str, spectra: Iterable[str]) -> None:
+        self.rig = Rig.load(Path(path))
+        missing = [spectrum for spectrum in spectra if spectrum not in self.rig.cameras]
+        if missing:
+            raise MsdepthError(
+                f"{path} lacks the camera {', '.join(missing)}; add it, or take it out of the parameter spectra"
+            )
+
+    def view_from_reference(self, view: str, reference: str, frames: dict[str, str]) -> NDArray[np.float64]:
+        """See `PoseSource`."""
+        return self.rig.view_from_reference(view, reference)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class TfPoses:
+    """Poses from the tf tree, newest known transform; camera poses are static.
+
+    Raises:
+        MsdepthError: tf2_ros is not installed.
+    """
+
+    def __init__(self, node: Node) -> None:
+        try:
+            import tf2_ros
+        except ImportError as error:
+            raise MsdepthError(
+                "calibration.source is tf, which needs tf2_ros; install ros-<distro>-tf2-ros-py, or set "
+                "calibration.source to file and calibration.file to a Kalibr camchain YAML"
+            ) from error
+        self._tf2_ros = tf2_ros
+        self._buffer = tf2_ros.Buffer()  # given a node, it would leave a service behind
+        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+
+    def view_from_reference(self, view: str, reference: str, frames: dict[str, str]) -> NDArray[np.float64]:
+        """See `PoseSource`."""
+        for spectrum in (view, reference):
+            if not frames.get(spectrum):
+                raise MsdepthError(f"no frame_id of the {spectrum} camera yet; its driver must set header.frame_id")
+        try:
+            stamped = self._buffer.lookup_transform(frames[view], frames[reference], Time())
+        except self._tf2_ros.TransformException as error:
+            raise MsdepthError(
+                f"no transform from {frames[reference]} to {frames[view]}: {error}; publish it on /tf_static"
+            ) from error
+        t, q = stamped.transform.translation, stamped.transform.rotation
+        return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+
+    def close(self) -> None:
+        """Frees the subscriptions to /tf and /tf_static."""
+        self._listener.unregister()
+
+
+class Calibration:
+    """Everything known about the cameras so far. Updated by callbacks, read by the inference thread.
+
+    Args:
+        reference: spectrum of the output frame.
+        poses: where the poses come from.
+    """
+
+    def __init__(self, *, reference: str, poses: PoseSource) -> None:
+        self._reference, self._poses = reference, poses
+        self._file_cameras = dict(poses.rig.cameras) if isinstance(poses, FilePoses) else {}
+        self._cameras: dict[str, CameraModel] = dict(self._file_cameras)
+        self._frames: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._views: RigViews | None = None
+        self._views_of: tuple[Any, ...] = ()
+
+    def set_camera(self, spectrum: str, camera: CameraModel) -> None:
+        """Takes the intrinsics of a camera_info.
+
+        Raises:
+            MsdepthError: its size is not that of the same camera in the rig file.
+        """
+        known = self._file_cameras.get(spectrum)
+        if known and (known.width, known.height) != (camera.width, camera.height):
+            raise MsdepthError(
+                f"camera_info is for {camera.width} x {camera.height}, the rig file for {known.width} x {known.height}"
+                "; calibrate for the size the driver sends"
+            )
+        with self._lock:
+            self._cameras[spectrum] = camera
+
+    def set_frame(self, spectrum: str, frame_id: str) -> None:
+        """Takes the frame id of an image or camera_info."""
+        if frame_id and self._frames.get(spectrum) != frame_id:
+            with self._lock:
+                self._frames[spectrum] = frame_id
+
+    def camera(self, spectrum: str) -> CameraModel | None:
+        """The intrinsics of a camera, None until they are known."""
+        return self._cameras.get(spectrum)
+
+    @property
+    def output_frame(self) -> str:
+        """Frame id of everything published."""
+        return self._frames.get(self._reference) or f"{self._reference}_optical_frame"
+
+    def views(self, spectra: Iterable[str], width: int, height: int) -> tuple[RigViews, dict[str, str]]:
+        """Geometry for a set of images.
+
+        Args:
+            spectra: of the set.
+            width: of the network's image, pixels.
+            height: of the network's image, pixels.
+
+        Returns:
+            The views, which cover every camera that is calibrated; and for the others of `spectra`, why they are not.
+
+        Raises:
+            MsdepthError: the reference camera's intrinsics are not known, so there is no output frame.
+        """
+        with self._lock:
+            cameras, frames = dict(self._cameras), dict(self._frames)
+        if self._reference not in cameras:
+            raise MsdepthError(
+                f"no camera_info of the reference camera {self._reference} yet, so the depth has no frame; publish it, "
+                "or set calibration.source to file"
+            )
+        poses, missing = self._known_poses(cameras, frames)
+        key = (width, height, *((name, cameras[name], pose.tobytes()) for name, pose in poses.items()))
+        if self._views is None or key != self._views_of:
+            rig = Rig(cameras={name: cameras[name] for name in poses}, camera_from_rig=poses)
+            self._views, self._views_of = rig.views(width, height, self._reference), key
+        return self._views, {name: missing[name] for name in spectra if name in missing}
+
+    def _known_poses(
+        self, cameras: dict[str, CameraModel], frames: dict[str, str]
+    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, str]]:
+        """Each calibrated camera's pose, the reference camera being the rig's origin, and why others have none."""
+        poses, missing = {self._reference: np.eye(4)}, {}
+        for spectrum in cameras:
+            if spectrum == self._reference:
+                continue
+            try:
+                poses[spectrum] = self._poses.view_from_reference(spectrum, self._reference, frames)
+            except MsdepthError as error:
+                missing[spectrum] = str(error)
+        return poses, missing
+
+    def close(self) -> None:
+        """Frees what the pose source holds."""
+        self._poses.close()

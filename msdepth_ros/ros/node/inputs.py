@@ -1,0 +1,181 @@
+"""One camera's subscriptions: images and camera_info in, checked frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from msdepth_ros.core.camera.camera_info import camera_model_from_info
+from msdepth_ros.core.camera.images import compressed_size, decode_image, spectrum_image
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.findings import Fault, Finding, Level
+from msdepth_ros.ros.messages import stamp_to_ns
+from msdepth_ros.ros.node.calibration import Calibration
+
+_LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+def _sensor_data() -> QoSProfile:
+    """What rclpy calls sensor data, made anew: QoS overrides write into the profile that they apply to."""
+    return QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+class Frame(NamedTuple):
+    """A checked image.
+
+    Attributes:
+        image: as the engine takes it for its spectrum.
+        stamp_ns: as the driver stamped it, offsets not applied.
+        encoding: as the driver named it.
+        faults: what is wrong with the picture, once that is known.
+    """
+
+    image: NDArray[Any]
+    stamp_ns: int
+    encoding: str = ""
+    faults: frozenset[Fault] = frozenset()
+
+
+class CameraInput:
+    """Subscribes to one camera and hands on what is usable.
+
+    An image that comes before the first camera_info waits for it; only the newest.
+
+    Args:
+        node: to subscribe with.
+        spectrum: of the camera.
+        image_transport: raw or compressed.
+        calibration: told of every new camera_info and frame id.
+        deliver: called with every usable frame.
+        reject: called for every message that is dropped, with the topic, the reason, and whether the message itself or
+            the calibration is at fault.
+        guard: wraps a callback so that no exception leaves it.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        spectrum: str,
+        *,
+        image_transport: str,
+        calibration: Calibration,
+        deliver: Callable[[str, Frame], None],
+        reject: Callable[[str, str, Fault], None],
+        guard: Callable[[Callable[[Any], None]], Callable[[Any], None]],
+    ) -> None:
+        self._node, self.spectrum = node, spectrum
+        self._calibration, self._deliver, self._reject = calibration, deliver, reject
+        self._waiting: Image | CompressedImage | None = None
+        self._last_info: tuple[Any, ...] = ()
+        # As image_transport does: the compressed topic follows a remapping of the base topic.
+        base = node.resolve_topic_name(f"{spectrum}/image")
+        kind, self.image_topic = (Image, base) if image_transport == "raw" else (CompressedImage, f"{base}/compressed")
+        self.info_topic = node.resolve_topic_name(f"{spectrum}/camera_info")
+        on_image, self._on_info = guard(self._on_image), guard(self._on_camera_info)
+        overrides = QoSOverridingOptions.with_default_policies()
+        self._subscriptions = [
+            node.create_subscription(kind, self.image_topic, on_image, _sensor_data(),
+                                     qos_overriding_options=overrides),
+            node.create_subscription(CameraInfo, self.info_topic, self._on_info, _sensor_data(),
+                                     qos_overriding_options=overrides),
+        ]  # fmt: skip
+
+    def look_for_latched_info(self) -> bool:
+        """Subscribes to a latched camera_info if there is one and none has arrived yet.
+
+        It takes a subscription that is transient local, which publishers of streams do not match: asked for at once,
+        every camera driver would warn of incompatible QoS.
+
+        Returns:
+            Whether there is nothing more to look for.
+        """
+        if self._last_info or len(self._subscriptions) > 2:
+            return True
+        publishers = self._node.get_publishers_info_by_topic(self.info_topic)
+        if any(publisher.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for publisher in publishers):
+            latched = self._node.create_subscription(CameraInfo, self.info_topic, self._on_info, _LATCHED)
+            self._subscriptions.append(latched)
+        return False
+
+    def destroy(self) -> None:
+        """Ends the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions, self._waiting = [], None
+
+    def obstacle(self) -> Finding | None:
+        """Why nothing can come, judged by who publishes: nobody, or nobody that offers what we ask for."""
+        topics = [(self.image_topic, self._subscriptions[0])]
+        if self._calibration.camera(self.spectrum) is None:
+            topics.append((self.info_topic, self._subscriptions[1]))
+        for topic, subscription in topics:
+            publishers = self._node.get_publishers_info_by_topic(topic)
+            if not publishers:
+                text = f"{topic} has no publisher; start the driver, or remap the topic"
+                return Finding(Fault.NO_PUBLISHER, Level.ERROR, text)
+            checked = [qos_check_compatible(one.qos_profile, subscription.qos_profile) for one in publishers]
+            if all(compatible == QoSCompatibility.ERROR for compatible, _ in checked):
+                reason = checked[0][1].removeprefix("ERROR: ").rstrip("; ")
+                text = f"{topic} has an incompatible QoS: {reason}; change the driver's, or set qos_overrides.{topic}"
+                return Finding(Fault.QOS, Level.ERROR, text)
+        return None
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._calibration.set_frame(self.spectrum, message.header.frame_id)
+        fields = _calibration_fields(message)
+        if fields == self._last_info:
+            return
+        try:
+            self._calibration.set_camera(self.spectrum, camera_model_from_info(self.spectrum, message))
+        except MsdepthError as error:
+            self._reject(self.info_topic, str(error), Fault.CALIBRATION)
+            return
+        self._last_info = fields
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            self._on_image(waiting)
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        camera = self._calibration.camera(self.spectrum)
+        if camera is None:
+            if self._waiting is not None:
+                text = f"no usable camera_info on {self.info_topic} yet; publish it"
+                self._reject(self.image_topic, text, Fault.CALIBRATION)
+            self._waiting = message
+            return
+        try:
+            # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
+            claimed = None if isinstance(message, Image) else compressed_size(bytes(memoryview(message.data)))
+            if claimed is None or claimed == (camera.width, camera.height):
+                image = spectrum_image(self.spectrum, decode_image(message))
+                claimed = (image.shape[1], image.shape[0])
+        except MsdepthError as error:
+            self._reject(self.image_topic, str(error), Fault.REJECTED)
+            return
+        if claimed != (camera.width, camera.height):
+            text = (
+                f"image is {claimed[0]} x {claimed[1]}, its camera_info on {self.info_topic} is for "
+                f"{camera.width} x {camera.height}; publish the one that fits"
+            )
+            self._reject(self.image_topic, text, Fault.CALIBRATION)
+            return
+        self._calibration.set_frame(self.spectrum, message.header.frame_id)
+        encoding = message.encoding if isinstance(message, Image) else message.format
+        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding))
+
+
+def _calibration_fields(message: CameraInfo) -> tuple[Any, ...]:
+    """What of a camera_info tells the geometry; not-a-number compares equal to itself here."""
+    roi = message.roi
+    return (
+        message.width, message.height, message.distortion_model, np.asarray(message.d, np.float64).tobytes(),
+        np.asarray(message.k, np.float64).tobytes(), message.binning_x, message.binning_y,
+        roi.x_offset, roi.y_offset, roi.width, roi.height,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Publish recordings over ROS 2: `msdepth play`, and `player` as camera drivers would."""

@@ -1,0 +1,1 @@
+"""Depth against the ground truth of a recording."""

@@ -31,10 +31,10 @@ class Score(NamedTuple):
     """Of one frame, or the mean of several."""
 
     values: Values
-    """`mean`: rho (rank correlation), abs_rel, delta (share within 1.25), scaled (AbsRel with medians made equal), window
-    (share of the reference within the network's window) and pixels. `obstacles`: shares of the points that stand on the
-    road that are predicted too far and too near by a factor, and points. `confidence`: its mean, right (share within the
-    factor it speaks of) and ece. A part whose numbers do not exist is absent."""
+    """`mean`: rho (rank correlation), abs_rel, delta (share within 1.25), scaled (AbsRel with medians made equal),
+    window (share of the reference within the network's window) and pixels. `obstacles`: shares of the points standing
+    on the road that are predicted too far and too near by a factor, and points. `confidence`: its mean, right (share
+    within the factor it speaks of) and ece. A part whose numbers do not exist is absent."""
     bins: CalibrationBins
     """Of the confidence."""
     frames: int

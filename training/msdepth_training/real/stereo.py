@@ -38,11 +38,11 @@ def match(left: NDArray[Any], right: NDArray[Any], *, max_px: int, min_texture: 
         [h, w] px of the given image, above 0; NaN where unknown.
     """
     grey = [_grey(image) for image in (left, right)]
-    even = [_even_contrast(image, 2.0 * min_texture) for image in grey]
-    if upsample > 1:
-        even = [cv2.resize(i, None, fx=upsample, fy=1, interpolation=cv2.INTER_CUBIC) for i in even]
-    small, large = (_checked(*even, max_px * upsample, block)[:, upsample // 2 :: upsample] for block in BLOCKS)
-    small, large = small / upsample, large / upsample
+    even, other = (_enlarged(_even_contrast(image, 2.0 * min_texture), upsample) for image in grey)
+    small, large = (
+        _checked(even, other, max_px * upsample, block)[:, upsample // 2 :: upsample] / np.float32(upsample)
+        for block in BLOCKS
+    )
     agree = np.abs(small - large) <= np.maximum(AGREEMENT_PX / upsample, AGREEMENT_SHARE * large)
     return np.where(agree, large, np.nan).astype(np.float32)
 
@@ -55,6 +55,13 @@ def texture(image: NDArray[Any]) -> FloatImage:
     """
     steps = np.abs(cv2.Sobel(_grey(image), cv2.CV_32F, 1, 0, ksize=1))
     return np.asarray(cv2.blur(steps, (TEXTURE_PX, TEXTURE_PX)))
+
+
+def _enlarged(image: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    """With so many times the columns."""
+    if times == 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=times, fy=1, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _grey(image: NDArray[Any]) -> FloatImage:
@@ -74,7 +81,7 @@ def _even_contrast(grey: FloatImage, least: float) -> NDArray[np.uint8]:
 def _checked(left: NDArray[np.uint8], right: NDArray[np.uint8], max_px: int, block: int) -> FloatImage:
     """Disparity of the left image where the right one's says the same; NaN elsewhere."""
     search = -(-max_px // 16) * 16  # what the matcher takes
-    matcher = cv2.StereoSGBM_create(
+    matcher = cv2.StereoSGBM.create(
         minDisparity=0,
         numDisparities=search,
         blockSize=block,

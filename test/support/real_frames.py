@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from ms2_tree import BANDS, ROAD, SIZES, depth_of_rays, intrinsics, poses, true_depth
 
+from msdepth_ros.core.camera.lens import undistort
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig
-from msdepth_ros.core.camera.lens import undistort
 
 BASELINE_M = {"rgb": 0.5, "nir": 0.3, "thr": 0.6}
 LABELS = {"rgb": "rgb", "nir": "nir", "thr": "thermal"}

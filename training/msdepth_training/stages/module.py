@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from msdepth_training.batch import Batch
 from msdepth_training.config import Phase, TrainConfig
+from msdepth_training.networks.efficientnet import EfficientNetLite
 from msdepth_training.stages.schedule import learning_rate
 
 PUBLISHED = "encoder.backbone."
@@ -50,9 +51,12 @@ class StageModule(pl.LightningModule):
         raise NotImplementedError
 
     def on_train_start(self) -> None:
-        """Frozen parts of a network keep themselves in eval mode."""
+        """Frozen parts of a network keep themselves in eval mode, and now have the weights of the checkpoint, if any."""
         self.network.train()
         self.average.eval()
+        for part in self.network.modules():
+            if isinstance(part, EfficientNetLite):
+                part.accelerate(torch.get_num_threads())
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The learning rate is a function of the step, so that there is nothing to restore."""

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch import nn
 
 from msdepth_training.config import TrainConfig, from_mapping
 from msdepth_training.errors import TrainingError
 from msdepth_training.networks import MsDepth, PaperFusion, SpectralDepth, load_pretrained
-from msdepth_training.networks.efficientnet import EfficientNetLite
 from msdepth_training.stages.align import AlignModule
 from msdepth_training.stages.data import StageData
 from msdepth_training.stages.fuse import FuseModule, PaperFuseModule
@@ -119,13 +116,6 @@ def make_module(
     return kind(network, config, phases_of(config, stage))
 
 
-def accelerate(network: nn.Module, *, threads: int) -> None:
-    """Run what is frozen of a published backbone as fast as this machine can; only if all of it is."""
-    for module in network.modules():
-        if isinstance(module, EfficientNetLite):
-            module.accelerate(threads)
-
-
 def _check_checkpoint(path: Path, config: TrainConfig, stage: str, *, change_config: bool) -> None:
     """Raises unless the checkpoint is of this configuration, or of one that may change."""
     stored = read_checkpoint(path, ("state_dict", "msdepth"))["msdepth"]
@@ -174,7 +164,6 @@ def train_stage(
     origin = {"command": command, "begun_with": described(begin_with) if begin_with else ""}
     keeper = Keeper(folder, stop_at=stop_at, half=half, origin={key: text for key, text in origin.items() if text})
     data = StageData(source, config, module.phases, ahead=machine.ahead)
-    accelerate(module.network, threads=torch.get_num_threads())
     trainer = machine.trainer(folder, keeper, config, steps=total_steps(module.phases))
     trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
     return keeper.progress

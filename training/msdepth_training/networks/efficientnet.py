@@ -141,6 +141,7 @@ class EfficientNetLite(nn.Module):
         for module in self._frozen():
             module.requires_grad_(False)
         self._runner: FrozenRunner | None = None
+        self.train()
 
     def _frozen(self) -> Sequence[nn.Module]:
         if self.frozen_blocks <= 0:

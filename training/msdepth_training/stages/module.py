@@ -51,7 +51,7 @@ class StageModule(pl.LightningModule):
         raise NotImplementedError
 
     def on_train_start(self) -> None:
-        """Frozen parts of a network keep themselves in eval mode, and now have the weights of the checkpoint, if any."""
+        """Frozen parts keep themselves in eval mode; by now they have the weights of the checkpoint, if there is one."""
         self.network.train()
         self.average.eval()
         for part in self.network.modules():

@@ -66,7 +66,7 @@ class Samples:
     images: Tensor
     """uint8 [F, 5, H, W]: red, green, blue, NIR, normalised thermal."""
     depth_m: Tensor
-    """float16 [F, 3, H, W], metres along each camera's z; `SKY_M` or more is sky."""
+    """float16 [F, 3, H, W], metres along each camera's z; `SKY_M` or more is sky, NaN unknown."""
     k: Tensor
     """[F, 3, 3, 3], px."""
     vehicle_from_camera: Tensor

@@ -15,6 +15,7 @@ from msdepth_training.geometry import pixel_rays
 from msdepth_training.scenes import ego, foliage, motion, raycast, sensors, shading, terrain
 from msdepth_training.scenes.ground import road_plane
 from msdepth_training.scenes.optics import Optics, sample_optics
+from msdepth_training.scenes.own_body import OwnBody, cover, sample_own_body
 from msdepth_training.scenes.raycast import Hits, Leaves
 from msdepth_training.scenes.rig import SceneRig
 from msdepth_training.scenes.scene import Scene
@@ -42,7 +43,7 @@ class Frame:
     images: dict[str, Tensor]
     """Spectrum to raw image [C, h, w]: uint8 for rgb (RGB order) and nir, int32 14-bit counts for thermal."""
     depth_m: dict[str, Tensor]
-    """Spectrum to exact depth [h, w] along that camera's z axis, metres, inf for sky."""
+    """Spectrum to exact depth [h, w] along that camera's z axis, metres, inf for sky, NaN for the own vehicle."""
     rig: SceneRig
     time_s: float
     ground_plane: Tensor
@@ -165,6 +166,9 @@ def render_frame(
             s: c._replace(optics=sample_optics(rng), shutter_s=float(rng.uniform(0, SHUTTER_S)))
             for s, c in characters.items()
         }
+    if scene.style.own_body and scene.split == "train":
+        bodies = sample_own_body(np.random.default_rng([scene.seed, 19]), rig.looks.yaw_rad, tuple(rig.k))
+        characters = {s: c._replace(body=bodies.get(s)) for s, c in characters.items()}
     images, depths = {}, {}
     for spectrum, taken_s in times.items():
         images[spectrum], depths[spectrum] = _camera(moments[taken_s], rig, spectrum, characters[spectrum])
@@ -178,29 +182,35 @@ class _Character(NamedTuple):
     optics: Optics | None = None
     shutter_s: float | None = None
     """When a thermal camera's shutter closed before time 0; None if its pattern does not drift."""
+    body: OwnBody | None = None
+    """What it sees of the own vehicle."""
 
 
 def _camera(m: _Moment, rig: SceneRig, spectrum: str, character: _Character) -> tuple[Tensor, Tensor]:
     """One camera's image and depth."""
     s, lit = _visible(m, rig, spectrum)
-    conditions = m.scene.conditions
+    conditions, depth_m = m.scene.conditions, s.depth_m
     frame_seed = int(abs(m.time_s) * 1000) + 7919 * (m.scene.seed % 100_003)
     if spectrum == "thermal":
         apparent_k = shading.emitted(m.scene, s, m.textures, lit, time_s=m.time_s)
+        if character.body is not None:
+            apparent_k, depth_m = cover(character.body, apparent_k, depth_m, light=0.0, air_k=conditions.air_k)
         if character.optics is not None:
             apparent_k = motion.blurred(apparent_k, _streaks(m, rig, spectrum, s, THERMAL_LAG_S))
         drift = None if character.shutter_s is None else (character.shutter_s + m.time_s) % SHUTTER_S / SHUTTER_S
         return sensors.thermal_camera(
             apparent_k, character.noise, conditions, frame_seed=frame_seed, drift=drift
-        ), s.depth_m
+        ), depth_m
     forward = m.world_from_vehicle[:3, 2]
     radiance = shading.reflected(m.scene, s, m.textures, lit, forward, band=spectrum, time_s=m.time_s)
+    if character.body is not None:
+        radiance, depth_m = cover(character.body, radiance, depth_m, light=conditions.daylight, air_k=None)
     if character.optics is not None:
         open_s = character.optics.exposure_s * (1.0 if conditions.daylight < 0.1 else 0.125)
         radiance = motion.blurred(radiance, _streaks(m, rig, spectrum, s, open_s))
     return sensors.visible_camera(
         radiance, character.noise, conditions, frame_seed=frame_seed, optics=character.optics
-    ), s.depth_m
+    ), depth_m
 
 
 def _streaks(m: _Moment, rig: SceneRig, spectrum: str, s: Surface, open_s: float) -> Tensor:

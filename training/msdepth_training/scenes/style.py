@@ -24,6 +24,8 @@ class SceneStyle:
     """How far apart the instants of a set's images may be, in half of the sets of training and validation scenes."""
     together: bool = False
     """Small things are cast together, which is faster where there are many."""
+    own_body: bool = False
+    """Some rigs of training scenes see a part of the own vehicle, see `own_body`."""
     optics: bool = False
     """Tone curves, vignetting, veil, bloom, sharpening and motion blur of `optics.py`, and a drifting fixed pattern."""
 
@@ -37,6 +39,7 @@ RICH = SceneStyle(
     together=True,
     varied_rigs=True,
     late_s=0.033,
+    own_body=True,
     optics=True,
 )
 """What a model needs to carry over to real images."""

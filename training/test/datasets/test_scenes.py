@@ -43,7 +43,7 @@ def test_the_name_of_a_shard_says_all_that_decides_its_content(tmp_path):
 def test_a_sequence_of_rich_scenes_has_all_that_is_stored():
     rows = render_sequence(SceneSet("train", 0, 1, 32, 96, style="rich"), 2)
     assert [tuple(row["images"].shape) for row in rows] == [(5, 32, 96)] * 2
-    assert all(torch.isfinite(row["depth_m"]).all() for row in rows)
+    assert all((row["depth_m"] > 0).float().mean() > 0.7 for row in rows)
     assert all(row["images"][band].float().std() > 1 for row in rows for band in (0, 3, 4))
     assert not torch.equal(rows[0]["depth_m"], rows[1]["depth_m"])
 

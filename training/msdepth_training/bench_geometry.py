@@ -18,7 +18,7 @@ from msdepth_training.datasets.scenes import TEST_SEED, Samples, SceneSet, load_
 from msdepth_training.evaluate import Predictor, predict
 
 RIGS = {"half": (0.5, 1.0), "nominal": (1.0, 1.0), "double": (2.0, 1.0), "wrong": (1.0, 2.0)}
-"""Name to the width of the rigs, over what was drawn for the scene, and the factor on the baselines that are told."""
+"""Name to the width of the rig, over the MS2 vehicle's, and the factor on the baselines that are told."""
 CAMERAS = {"rgb": (0,), "rgb_thermal": (0, 2), "all": (0, 1, 2)}
 """Name to the views; the depth is in the RGB camera's frame."""
 BANDS_M = ((1.0, 10.0), (10.0, 20.0), (20.0, 40.0), (40.0, 80.0))
@@ -66,7 +66,9 @@ def measure_geometry(
     """
     table: dict[str, Any] = {}
     for name, (width_factor, told) in RIGS.items():
-        part = SceneSet("test", TEST_SEED, scenes, height, width, frames=1, style=style, baseline=width_factor)
+        part = SceneSet(
+            "test", TEST_SEED, scenes, height, width, frames=1, jitter=0.0, style=style, baseline=width_factor
+        )
         render_set(part, data, workers=workers)
         samples = load_set(part, data)
         with torch.inference_mode():

@@ -53,12 +53,8 @@ FORBIDDEN = {
     "training/msdepth_training": (*ROS, "msdepth_ros.ros", "msdepth_ros.live", "msdepth_ros.demo", "msdepth_ros.cli"),
 }
 
-# Folder, and modules or folders in it that import each other in a loop: to be cut. The list only gets shorter.
-CIRCLES = {
-    ("training/msdepth_training", frozenset({"augment", "crops"})): "Batch belongs into a module of its own",
-    ("training/msdepth_training", frozenset({"bench", "card", "evaluate", "results"})): "results/score lies too deep",
-    ("training/msdepth_training/scenes", frozenset({"ego", "streets", "world", "zones"})): "Scene and Paint likewise",
-}
+# Folder, and modules or folders in it that import each other in a loop: none.
+CIRCLES: dict[tuple[str, frozenset[str]], str] = {}
 # Folder with more than MAX_MODULES modules: the reason. The list only gets shorter.
 CROWDED = {
     "training/msdepth_training": "not divided yet",

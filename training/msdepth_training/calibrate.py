@@ -14,7 +14,7 @@ from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.augment import augment
 from msdepth_training.batch import Batch
 from msdepth_training.confidence import CONFIDENCE_FACTOR, probability_within_factor
-from msdepth_training.networks import PaperFusion, SpectralDepth
+from msdepth_training.networks import MsDepth, NetworkOutput, PaperFusion, SpectralDepth
 from msdepth_training.objective import RANGE_M, subsample
 from msdepth_training.stages.batches import REFERENCE_SHARES, make_batch
 from msdepth_training.stages.sources import Frames
@@ -25,6 +25,10 @@ BATCH = 4
 """Frames at a time."""
 Line = tuple[float, float]
 """Slope and offset of the log scale."""
+FUSED_LINES = ("fused", *(f"{kind}_{spectrum}" for kind in ("fused", "view") for spectrum in SPECTRA))
+"""Names of the lines of `MsDepth`."""
+UNCALIBRATED: Mapping[str, Line] = dict.fromkeys((*SPECTRA, *FUSED_LINES), (1.0, 0.0))
+"""Every line of every network, changing nothing."""
 
 
 class Claim(NamedTuple):
@@ -82,18 +86,39 @@ def claims(network: nn.Module, batch: Batch) -> dict[str, Claim]:
             s: Claim(out.log_depth, out.log_scale, batch.depth_m[:, n])
             for n, (s, out) in enumerate(zip(SPECTRA, outs, strict=True))
         }
-    out = network(
+    out = _fuse(network, batch)
+    fused = Claim(out.log_depth, out.log_scale, _truth(batch))
+    own = Claim(out.view.log_depth[:, 0], out.view.log_scale[:, 0], subsample(batch.depth_m.flatten(0, 1), 8))
+    found = {"fused": _rows(fused, batch.present.sum(dim=1) > 1.5)}
+    for n, spectrum in enumerate(SPECTRA):
+        found[f"view_{spectrum}"] = Claim(*(part[n :: len(SPECTRA)] for part in own))
+    return found
+
+
+def depth_alone(network: nn.Module, batch: Batch) -> dict[str, Claim]:
+    """What `MsDepth` says of depth from each view alone, by the name of the line; nothing of other networks."""
+    if not isinstance(network, MsDepth):
+        return {}
+    found = {}
+    for n, spectrum in enumerate(SPECTRA):
+        present = torch.zeros_like(batch.present)
+        present[:, n] = 1.0
+        alone = batch._replace(present=present)
+        out = _fuse(network, alone)
+        found[f"fused_{spectrum}"] = Claim(out.log_depth, out.log_scale, _truth(alone))
+    return found
+
+
+def _fuse(network: nn.Module, batch: Batch) -> NetworkOutput:
+    out: NetworkOutput = network(
         batch.images, batch.k, batch.view_from_reference, batch.reference_k(), batch.present, batch.reference_plane()
     )
-    truth = batch.depth_m[torch.arange(len(batch.reference), device=batch.reference.device), batch.reference]
-    fused = Claim(out.log_depth, out.log_scale, truth)
-    own = Claim(out.view.log_depth[:, 0], out.view.log_scale[:, 0], subsample(batch.depth_m.flatten(0, 1), 8))
-    count, several = len(SPECTRA), batch.present.sum(dim=1) > 1.5
-    found = {"fused": _rows(fused, several)}
-    for n, spectrum in enumerate(SPECTRA):
-        found[f"fused_{spectrum}"] = _rows(fused, ~several & (batch.present[:, n] > 0.5))
-        found[f"view_{spectrum}"] = Claim(*(part[n::count] for part in own))
-    return {name: claim for name, claim in found.items() if len(claim.truth_m)}
+    return out
+
+
+def _truth(batch: Batch) -> Tensor:
+    """[B, H, W] in the frame that the depth is in, metres."""
+    return batch.depth_m[torch.arange(len(batch.reference), device=batch.reference.device), batch.reference]
 
 
 def _rows(claim: Claim, chosen: Tensor) -> Claim:
@@ -142,8 +167,9 @@ def calibrate(
             fault_share=fault_share,
         )
         with torch.no_grad():
-            for name, claim in claims(network, batch).items():
-                found.setdefault(name, []).append(_pick(claim, generator))
+            said = claims(network, batch) | depth_alone(network, batch)
+        for name, claim in said.items():
+            found.setdefault(name, []).append(_pick(claim, generator))
     return {
         name: fit_line(torch.cat([a for a, _ in rows]), torch.cat([b for _, b in rows])) for name, rows in found.items()
     }

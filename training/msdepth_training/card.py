@@ -22,7 +22,7 @@ from msdepth_training.export import (
     sha256,
 )
 from msdepth_training.networks import MsDepth
-from msdepth_training.results.score import MAX_M
+from msdepth_training.score import MAX_M
 from msdepth_training.stages.runs import Run, phases_of
 from msdepth_training.stages.sources import About, Frames, Source
 

@@ -16,8 +16,8 @@ from msdepth_ros.core.model.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.datasets.scenes import Samples
 from msdepth_training.export import OUTPUTS, ContractInputs, ContractModel
-from msdepth_training.results.score import ALL, MAX_M, Answers, FloatImage, Score, ScoreSums, is_known
 from msdepth_training.scenes.ground import plane_in_camera
+from msdepth_training.score import ALL, MAX_M, Answers, FloatImage, Score, ScoreSums, is_known
 from msdepth_training.stages.sources import Frames
 
 

@@ -6,22 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.core.visualize import Picture, colourise, colourise_confidence, colourise_error
+from msdepth_training.calibrate import UNCALIBRATED
 from msdepth_training.datasets.scenes import SKY_M
+from msdepth_training.drawing import beside, titled, write_sheet
 from msdepth_training.evaluate import OnnxPredictor, predict
 from msdepth_training.results.answers import FUSED, answer, batch_of
 from msdepth_training.results.rows import ROWS
 from msdepth_training.stages.runs import Run
 from msdepth_training.stages.sources import Frames
 
-UNCALIBRATED = dict.fromkeys((*SPECTRA, "fused", "view"), (1.0, 0.0))
-CAPTION_PX, GAP_PX = 18, 4
 PREDICTED_ROWS = 3
 """Rows of the table that are shown of a run."""
 
@@ -71,19 +70,6 @@ def predict_with_model(path: Path) -> Predict:
     return call
 
 
-def titled(picture: Picture, title: str) -> Picture:
-    """A picture below its title."""
-    head = np.full((CAPTION_PX, picture.shape[1], 3), 24, np.uint8)
-    cv2.putText(head, title, (3, CAPTION_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (230, 230, 230), 1, cv2.LINE_AA)
-    return np.concatenate((head, picture))
-
-
-def beside(pictures: Sequence[Picture]) -> Picture:
-    """Pictures of one height in a row."""
-    gap = np.full((pictures[0].shape[0], GAP_PX, 3), 24, np.uint8)
-    return np.concatenate([part for picture in pictures for part in (picture, gap)], axis=1)
-
-
 def frame_rows(frames: Frames, number: int, predict_: Predict | None) -> list[Picture]:
     """One frame: a row of images and depth, and a row of depth, error and confidence for each prediction."""
     index = torch.tensor([number])
@@ -118,11 +104,3 @@ def draw_sheet(path: Path, frames: Frames, numbers: Sequence[int], predict_: Pre
     """
     rows = [row for number in numbers for row in frame_rows(frames, number, predict_)]
     write_sheet(path, rows)
-
-
-def write_sheet(path: Path, rows: Sequence[Picture]) -> None:
-    """Write pictures of one width below each other as PNG."""
-    gap = np.full((GAP_PX, rows[0].shape[1], 3), 24, np.uint8)
-    sheet = np.concatenate([part for row in rows for part in (row, gap)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), sheet[..., ::-1])

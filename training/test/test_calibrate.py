@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from msdepth_training.calibrate import calibrate, fit_line
+from msdepth_training.calibrate import FUSED_LINES, calibrate, fit_line
 from msdepth_training.confidence import probability_within_factor
 from msdepth_training.stages.runs import load_run
 
@@ -25,7 +25,7 @@ def test_confidence_is_never_turned_upside_down():
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
-        ("fuse_msdepth", {"fused", *(f"{kind}_{s}" for kind in ("fused", "view") for s in ("rgb", "nir", "thermal"))}),
+        ("fuse_msdepth", set(FUSED_LINES)),
         ("fuse_paper", {"rgb", "nir", "thermal"}),
         ("align_none", {"rgb", "nir", "thermal"}),
     ],

@@ -110,6 +110,8 @@ class _Sequence:
     """In canonical order."""
     k: Tensor
     """[3, 3, 3], px of the window."""
+    ground_plane: Tensor
+    """[F, 4] of zeros: the road is not known."""
     vehicle_from_camera: Tensor
     """[3, 4, 4], metres."""
 
@@ -141,6 +143,7 @@ class Ms2Samples:
         self._sequence = torch.tensor([position[frame.sequence] for frame in self.frames])
         self.k = torch.stack([s.k for s in self._sequences])[self._sequence]
         """[F, 3, 3, 3], px."""
+        self.ground_plane = torch.zeros(len(self._sequence), 4)
         self.vehicle_from_camera = torch.stack([s.vehicle_from_camera for s in self._sequences])[self._sequence]
         """[F, 3, 4, 4], metres; the vehicle's frame is that of the left RGB camera."""
         self.condition = torch.tensor(conditions)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
 from msdepth_ros.core.visualize import Picture, colourise, colourise_confidence, depth_scale, displayable
+from msdepth_training.drawing import beside, titled, write_sheet
 from msdepth_training.real.frames import RealFrame, Reference
 from msdepth_training.real.predict import GROUND, Network, predict
 from msdepth_training.real.score import Score, score
-from msdepth_training.sheets import beside, titled, write_sheet
 
 TILE_PX = 420
 """Width of each picture."""

@@ -16,8 +16,8 @@ from msdepth_training.confidence import probability_within_factor
 from msdepth_training.networks import PaperFusion, SpectralDepth
 from msdepth_training.objective import subsample
 from msdepth_training.results.rows import Row
-from msdepth_training.results.score import Answers
 from msdepth_training.scenes.faults import IMAGE_FAULTS, possible
+from msdepth_training.score import Answers
 from msdepth_training.stages.batches import make_batch
 from msdepth_training.stages.sources import Frames
 
@@ -92,11 +92,11 @@ def answer(network: nn.Module, batch: Batch, row: Row, lines: Mapping[str, Line]
             batch.images[:, views], batch.k[:, views], batch.view_from_reference[:, views], batch.reference_k(),
             batch.present[:, views],
         )  # fmt: skip
-    found = {FUSED: _answers(out.log_depth, out.log_scale, truth, lines["fused"], limits)}
+    fused = "fused" if len(views) > 1 else f"fused_{SPECTRA[views[0]]}"
+    found = {FUSED: _answers(out.log_depth, out.log_scale, truth, lines[fused], limits)}
     log_depth, log_scale = (x[:, 0].unflatten(0, (-1, len(views))) for x in (out.view.log_depth, out.view.log_scale))
     for position, n in enumerate(views):
         own = subsample(batch.depth_m[:, n], 8)
-        found[f"view_{SPECTRA[n]}"] = _answers(
-            log_depth[:, position], log_scale[:, position], own, lines["view"], limits
-        )
+        name = f"view_{SPECTRA[n]}"
+        found[name] = _answers(log_depth[:, position], log_scale[:, position], own, lines[name], limits)
     return found

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_training.results.score import ALL
 from msdepth_training.results.table import Entry, Lookup
 from msdepth_training.scenes.faults import FAULTS
+from msdepth_training.score import ALL
 
 OURS, PAPER = "fused_msdepth", "fused_paper"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from msdepth_training.errors import TrainingError
 from msdepth_training.results.measure import Measured, MeasuredRun
-from msdepth_training.results.score import ALL
 from msdepth_training.results.table import Entry, Lookup
+from msdepth_training.score import ALL
 
 HEADLINES = ("before_rgb", "after_rgb", "after_nir", "after_thermal", "fused_paper", "fused_msdepth")
 """Rows of the picture."""

@@ -18,7 +18,7 @@ from msdepth_training.networks import SpectralDepth, split
 from msdepth_training.objective import PAIRS, alignment_recall
 from msdepth_training.results.answers import FUSED, answer, batch_of, victims
 from msdepth_training.results.rows import ROWS, Row
-from msdepth_training.results.score import Score, ScoreSums
+from msdepth_training.score import Score, ScoreSums
 from msdepth_training.stages.batches import make_batch
 from msdepth_training.stages.runs import WEIGHTS, Run, load_run
 from msdepth_training.stages.sources import Frames

@@ -11,8 +11,8 @@ from msdepth_training.errors import TrainingError
 from msdepth_training.real.table import table as real_table
 from msdepth_training.results.bars import Bar
 from msdepth_training.results.rows import Row
-from msdepth_training.results.score import ALL
 from msdepth_training.results.table import Entry, Lookup
+from msdepth_training.score import ALL
 from msdepth_training.stages.runs import Run, phases_of
 
 BEGIN, END = "<!-- training results: begin -->", "<!-- training results: end -->"

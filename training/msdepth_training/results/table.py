@@ -9,7 +9,7 @@ from typing import Any
 from msdepth_ros.core.metrics import DepthMetrics
 from msdepth_training.results.measure import Measured, MeasuredRun
 from msdepth_training.results.rows import ROWS, Row
-from msdepth_training.results.score import ALL, Score
+from msdepth_training.score import ALL, Score
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3", "silog")
 """Fields of `DepthMetrics` in the table, each also with `_std` and `_median_scaled`."""

@@ -51,7 +51,7 @@ class StageModule(pl.LightningModule):
         raise NotImplementedError
 
     def on_train_start(self) -> None:
-        """Frozen parts keep themselves in eval mode; by now they have the weights of the checkpoint, if there is one."""
+        """Frozen parts keep themselves in eval mode; by now they have the weights of the checkpoint, if any."""
         self.network.train()
         self.average.eval()
         for part in self.network.modules():

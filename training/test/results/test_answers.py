@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from msdepth_training.calibrate import UNCALIBRATED
 from msdepth_training.results.answers import FUSED, another_moment, answer, batch_of, victims
 from msdepth_training.results.rows import ROWS
 from msdepth_training.scenes.faults import FAULTS
@@ -15,10 +16,9 @@ from msdepth_training.stages.runs import load_run
 CPU = torch.device("cpu")
 BY_NAME = {row.name: row for row in ROWS}
 INDEX = torch.tensor([1, 2, 4])
-PLAIN = dict.fromkeys(("rgb", "nir", "thermal", "fused", "view"), (1.0, 0.0))
 
 
-def ask(runs, samples, name, lines=PLAIN):
+def ask(runs, samples, name, lines=UNCALIBRATED):
     row = BY_NAME[name]
     run = load_run(runs / "0" / row.run)
     return answer(run.network, batch_of(samples, INDEX, row, CPU), row, lines)
@@ -54,7 +54,7 @@ def test_answers_are_scored_in_the_frame_of_the_row(runs, samples, name, referen
 
 @pytest.mark.parametrize(("name", "line"), [("after_nir", "nir"), ("fused_paper", "rgb"), ("fused_msdepth", "fused")])
 def test_confidence_is_calibrated_by_the_line_of_its_kind(runs, samples, name, line):
-    plain, other = ask(runs, samples, name)[FUSED], ask(runs, samples, name, PLAIN | {line: (1.0, 2.0)})[FUSED]
+    plain, other = ask(runs, samples, name)[FUSED], ask(runs, samples, name, UNCALIBRATED | {line: (1.0, 2.0)})[FUSED]
     assert np.array_equal(plain.depth_m, other.depth_m)
     assert (plain.confidence > other.confidence).all()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from msdepth_training.calibrate import UNCALIBRATED
 from msdepth_training.results.costs import measure_costs
 from msdepth_training.results.deployed import measure_deployed
 from msdepth_training.results.measure import find_runs, measure_row, measure_run, recall
@@ -35,7 +36,7 @@ def test_a_run_is_calibrated_and_scored_on_its_own_rows(runs, samples):
 def test_of_a_broken_camera_its_own_evidence_is_scored_alone(runs, samples):
     row = next(row for row in ROWS if row.name == "fused_msdepth_fault_dirt")
     network = load_run(runs / "0" / "fuse_msdepth").network
-    measured = measure_row(network, {"fused": (1, 0), "view": (1, 0)}, row, samples, samples.conditions, device=CPU)
+    measured = measure_row(network, UNCALIBRATED, row, samples, samples.conditions, device=CPU)
     assert set(measured.views) == {"broken"}
     assert measured.views["broken"]["all"].images == measured.scores["all"].images == 8
 

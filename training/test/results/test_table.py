@@ -8,8 +8,8 @@ import pytest
 from msdepth_ros.core.metrics import DepthMetrics
 from msdepth_training.results.measure import Measured
 from msdepth_training.results.rows import ROWS
-from msdepth_training.results.score import Score
 from msdepth_training.results.table import Lookup, make_table, missing_rows, spread
+from msdepth_training.score import Score
 
 BY_NAME = {row.name: row for row in ROWS}
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from msdepth_training.results.score import Answers, ScoreSums
+from msdepth_training.score import Answers, ScoreSums
 
 CONDITIONS = ("day", "night")
 

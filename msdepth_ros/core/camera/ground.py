@@ -54,7 +54,7 @@ class GroundPlane:
         if tilt_deg > MAX_TILT_DEG:
             raise MsdepthError(
                 f"{self._where}: it is tilted by {tilt_deg:.0f} degrees, more than {MAX_TILT_DEG:g}; correct its "
-                "normal, or the camera's pose"
+                "normal or angles, or the camera's pose"
             )
         if not 0 < self.height_m <= MAX_HEIGHT_M:
             raise MsdepthError(
@@ -172,8 +172,13 @@ class GroundSource(NamedTuple):
         """
         if not self.height_m:
             return None
+        if not (math.isfinite(self.pitch_deg) and math.isfinite(self.roll_deg)):
+            raise MsdepthError(f"{self.name}: pitch {self.pitch_deg} and roll {self.roll_deg} must be finite degrees")
         normal = level_normal(self.pitch_deg, self.roll_deg)
         return GroundPlane(self.camera or reference, normal, self.height_m, self.name)
+
+
+NO_SOURCE = GroundSource()
 
 
 def find_ground(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,8 +86,8 @@ def write_camchain(path: str | Path, chain: Camchain) -> None:
         if index:
             entry["T_cn_cnm1"] = camera.camera_from_previous.tolist()
     if chain.ground is not None:
-        camera, normal, height_m = chain.ground.camera, list(chain.ground.normal), chain.ground.height_m
-        document["ground"] = {"camera": camera, "normal": normal, "height_m": height_m}
+        ground = chain.ground
+        document["ground"] = {"camera": ground.camera, "normal": list(ground.normal), "height_m": ground.height_m}
     text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120)
     try:
         Path(path).write_text(text, encoding="utf-8")

@@ -283,5 +283,6 @@ def _check_signature(session: ort.InferenceSession, info: ModelInfo) -> None:
             if found != shape or node.type != f"tensor({number})":
                 wanted = ["N" if length is None else length for length in shape]
                 raise MsdepthError(
-                    f"model {info.path}: {kind} {name} is {node.type} {node.shape}; the contract wants {number} {wanted}"
+                    f"model {info.path}: {kind} {name} is {node.type} {node.shape}; the contract wants {number} "
+                    f"{wanted}"
                 )

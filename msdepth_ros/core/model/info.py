@@ -74,6 +74,15 @@ class ModelInfo:
         """Name, version and contract, for people."""
         return f"{self.name} {self.version} (contract {self.contract_version})"
 
+    @property
+    def takes_ground(self) -> bool:
+        """Whether it is told where the road is."""
+        return "ground_plane" in self.inputs
+
+    def use_of_ground(self, known: object) -> str:
+        """What is known of the road, for people, and whether this model uses it."""
+        return str(known) if self.takes_ground else f"{known}; a model of contract {self.contract_version} takes none"
+
 
 def default_model_path() -> Path:
     """Finds the model that comes with the package: in the source tree, or where it was installed.

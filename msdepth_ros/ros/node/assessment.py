@@ -138,10 +138,13 @@ class Assessment:
 
     def _inference(self) -> Task:
         engine, statistics = self._pipeline.equipment.engine, self._pipeline.equipment.statistics
+        road = self._pipeline.equipment.calibration.road()
 
         def values() -> dict[str, Any]:
             return {
                 "model": engine.info.name, "model_version": engine.info.version, "model_path": engine.info.path,
+                "model_contract": engine.info.contract_version,
+                "ground_plane": engine.info.use_of_ground(road),
                 "providers": ",".join(engine.providers), "last_error": statistics.last_error,
                 **{name: statistics.count(name) for name in ("dropped", "dropped_while_idle", "skipped", "errors")},
                 **{f"inference_ms_{name}": value for name, value in statistics.inference_ms().items()},
@@ -153,6 +156,8 @@ class Assessment:
             return Task(Level.ERROR, statistics.last_error, values)
         if statistics.recently("dropped"):
             return Task(Level.WARN, "slower than the cameras: older sets are dropped", values)
+        if road.problem and engine.info.takes_ground:
+            return Task(Level.WARN, f"the road is not known: {road.problem}", values)
         return Task(Level.OK, "running" if self._pipeline.enabled else "disabled by ~/enable", values)
 
     def _output(self) -> Task:

@@ -98,6 +98,8 @@ PARAMETERS = (
                   limits=(-MAX_TILT_DEG, MAX_TILT_DEG), live=True),
     ParameterSpec("ground.roll_deg", 0.0, "How far that camera leans to its right, degrees.",
                   limits=(-MAX_TILT_DEG, MAX_TILT_DEG), live=True),
+    ParameterSpec("publish_tf", True, "Broadcast the camera frames of calibration.file, and a frame on the road where "
+                  "the ground plane is not from tf, on /tf_static."),
     ParameterSpec("depth.min_m", 0.5, "Nearer depth is published as NaN, metres.", limits=(0.0, 1000.0), live=True),
     ParameterSpec("depth.max_m", 80.0, "Depth from here on is published as +Inf, metres.", limits=(1.0, 1000.0),
                   live=True),
@@ -165,6 +167,7 @@ class Settings:
     calibration_source: str
     calibration_file: str
     ground: GroundSource
+    publish_tf: bool
     depth_min_m: float
     depth_max_m: float
     output_min_confidence: float

@@ -19,6 +19,8 @@ from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.camera.transforms import rigid_matrix
 from msdepth_ros.core.errors import MsdepthError
 
+_OPTICAL = "_optical_frame"
+
 
 class PoseSource(Protocol):
     """Poses of the cameras, wherever they come from."""
@@ -236,7 +238,33 @@ class Calibration:
     @property
     def output_frame(self) -> str:
         """Frame id of everything published."""
-        return self._frames.get(self._reference) or f"{self._reference}_optical_frame"
+        return self._frames.get(self._reference) or f"{self._reference}{_OPTICAL}"
+
+    @property
+    def reference_is_named(self) -> bool:
+        """Whether the reference camera has said what its frame is called."""
+        return self._reference in self._frames
+
+    def frames_below_reference(self) -> dict[str, NDArray[np.float64]]:
+        """What nobody else can know of tf, as poses [4,4] in the output frame, metres.
+
+        The frames of the rig file's other cameras as far as they have names, and the road's, unless it comes from tf.
+        The road's is named after the reference camera's: rgb_ground for rgb_optical_frame.
+        """
+        with self._lock:
+            names = dict(self._frames)
+        found: dict[str, NDArray[np.float64]] = {}
+        if isinstance(self._poses, FilePoses):
+            rig = self._poses.rig
+            found = {
+                frame: rig.view_from_reference(self._reference, label)
+                for label, frame in names.items()
+                if frame != self.output_frame and label in rig.cameras
+            }
+        plane = None if self._ground.frame else self.road().plane
+        if plane is not None:
+            found[f"{self.output_frame.removesuffix(_OPTICAL)}_ground"] = plane.road_pose()
+        return found
 
     def views(self, spectra: Iterable[str], width: int, height: int) -> tuple[RigViews, dict[str, str]]:
         """Geometry for a set of images.

@@ -18,6 +18,7 @@ from msdepth_ros.ros.node.parameters import declare_parameters, read_settings
 from msdepth_ros.ros.node.pipeline import Equipment, Pipeline
 from msdepth_ros.ros.node.publishers import Outputs
 from msdepth_ros.ros.node.services import Services
+from msdepth_ros.ros.node.static_frames import StaticFrames
 from msdepth_ros.ros.node.statistics import Statistics
 from msdepth_ros.ros.node.sync_policy import make_matcher
 
@@ -55,6 +56,7 @@ class FusedDepthNode(LifecycleNode):
             raise
         self._equipment: Equipment | None = None
         self._pipeline: Pipeline | None = None
+        self._static_frames: StaticFrames | None = None
         self._enabled = True
         self._diagnostics = Diagnostics(self, self._settings.spectra, lambda: self._settings.watchdog_silence_s)
         self._offered = Services(self, enable=self._enable, load=self._load_for_reload, exchange=self._exchange)
@@ -113,6 +115,8 @@ class FusedDepthNode(LifecycleNode):
         try:
             self._settings = read_settings(self)
             self._equipment = self._equip(self._settings)
+            if self._settings.publish_tf:
+                self._static_frames = StaticFrames(self, self._equipment.calibration)
         except Exception as error:  # noqa: BLE001  rclpy would turn it into a silent ERROR
             return self._refuse("configure", error)
         info = self._equipment.engine.info
@@ -198,6 +202,9 @@ class FusedDepthNode(LifecycleNode):
     def _free(self) -> None:
         self._stop()
         self._diagnostics.cleaned_up()
+        frames, self._static_frames = self._static_frames, None
+        if frames is not None:
+            frames.close()
         equipment, self._equipment = self._equipment, None
         if equipment is not None:
             equipment.calibration.close()

@@ -130,7 +130,7 @@ class EvaluateOptions:
             "depth_max_m": settings.depth_max_m,
             "min_confidence": settings.output_min_confidence,
             "nir_bits": settings.nir_bits,
-            "ground": settings.ground._asdict(),
+            "ground": {name: value for name, value in settings.ground._asdict().items() if name != "name"},
             "sync_tolerance_s": settings.sync_tolerance_s,
             "sync_deadline_s": settings.sync_deadline_s,
             "sync_stale_after_s": settings.sync_stale_after_s,

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from msdepth_ros.core.camera.ground import NO_SOURCE, GroundSource
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.folders import make_folder
@@ -39,6 +40,7 @@ class InferConfig:
         model: ONNX file; None is the one that comes with the package.
         nir_bits: Significant bits of a 16-bit NIR image.
         providers: As `DepthEngine` takes them.
+        ground: Where the road is, if that is said beside the rig.
     """
 
     rig: Path
@@ -48,6 +50,7 @@ class InferConfig:
     model: Path | None = None
     nir_bits: int = 16
     providers: str | Sequence[str] = "auto"
+    ground: GroundSource = NO_SOURCE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=16,
         metavar="BITS",
         help="significant bits of a 16-bit NIR image, 1 to 16 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ground-height", type=float, metavar="M", help="height of the reference camera above the road, metres"
+    )
+    parser.add_argument(
+        "--camera-pitch", type=float, metavar="DEG", help="how far it looks down, degrees; needs --ground-height"
     )
     parser.add_argument(
         "--providers", default="auto", help="auto, or some of tensorrt,cuda,cpu, best first (default: %(default)s)"
@@ -92,10 +101,24 @@ def run(arguments: argparse.Namespace) -> int:
         model=arguments.model,
         nir_bits=arguments.nir_bits,
         providers="auto" if providers == ["auto"] else providers,
+        ground=_ground(arguments.ground_height, arguments.camera_pitch),
     )
     for line in infer(config):
         print(line)
     return 0
+
+
+def _ground(height_m: float | None, pitch_deg: float | None) -> GroundSource:
+    """What the options say of the road.
+
+    Raises:
+        MsdepthError: A pitch without a height, or no height at all.
+    """
+    if height_m is None and pitch_deg is not None:
+        raise MsdepthError("--camera-pitch: says nothing of the road without --ground-height; give both")
+    if height_m == 0:
+        raise MsdepthError("--ground-height 0: the camera must be above the road; leave it out where it is not known")
+    return GroundSource(height_m=height_m or 0.0, pitch_deg=pitch_deg or 0.0, name="--ground-height")
 
 
 def infer(config: InferConfig) -> list[str]:
@@ -111,7 +134,7 @@ def infer(config: InferConfig) -> list[str]:
     if not config.images:
         raise MsdepthError(f"no image at all; give at least one of {', '.join(f'--{name}' for name in SPECTRA)}")
     spectra = in_canonical_order(config.images)
-    rig = _rig(config, spectra)
+    rig = _rig(config, spectra).with_ground(config.ground, config.reference)
     images = {name: read_image(name, config.images[name]) for name in spectra}
     for name in spectra:
         _check_size(name, images[name], rig, config)
@@ -124,7 +147,7 @@ def infer(config: InferConfig) -> list[str]:
     written = _write(config.out, result, views, max_m=engine.info.max_m)
     title = f"{engine.info.name} {engine.info.version}, frame of {config.reference}:"
     written.append(_write_png(config.out / "overview.png", overview(images, result, bits=bits, title=title)))
-    return [*_facts(engine, result, config), *(f"wrote {path}" for path in written)]
+    return [*_facts(engine, result, config, rig), *(f"wrote {path}" for path in written)]
 
 
 def read_image(spectrum: str, path: Path) -> NDArray[Any]:
@@ -220,13 +243,14 @@ def _cannot_write(path: Path, error: OSError) -> MsdepthError:
     return MsdepthError(f"{path}: cannot be written ({error.strerror}); name another folder with --out")
 
 
-def _facts(engine: DepthEngine, result: DepthResult, config: InferConfig) -> list[str]:
+def _facts(engine: DepthEngine, result: DepthResult, config: InferConfig, rig: Rig) -> list[str]:
     """What was computed, in words."""
     low_m, high_m = np.percentile(result.depth_m, (2, 98))
     beyond = float((result.depth_m > MAX_DEPTH_MM / 1000).mean())
     lines = [
-        f"model {engine.info.name} {engine.info.version}: {result.inference_ms:.1f} ms on {engine.providers[0]}",
+        f"model {engine.info.title}: {result.inference_ms:.1f} ms on {engine.providers[0]}",
         f"spectra {spectra_key(result.spectra)}, frame of {config.reference}",
+        f"road {engine.info.use_of_ground(rig.ground or 'unknown')}",
         f"depth {low_m:.2f} to {high_m:.2f} m (2nd to 98th percentile), mean confidence {result.confidence.mean():.2f}",
     ]
     if beyond:

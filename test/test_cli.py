@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 import models
 from msdepth_ros import __version__, cli
+from msdepth_ros.core.camera.ground import GroundPlane, level_normal
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.spectra import SPECTRA
@@ -99,6 +101,47 @@ def test_any_subset_in_any_frame(
     for path in sorted(workplace.out.iterdir()):
         assert f"wrote {path}" in printed
     assert len(list(workplace.out.iterdir())) == 7
+
+
+def test_the_road_by_height_and_pitch_or_by_the_rig(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> None:
+    def depth_m(*more: str) -> float:
+        assert cli.main(workplace.arguments(("rgb", "thermal"), *more)) == 0
+        return float(workplace.result("depth_m").mean())
+
+    before = depth_m()
+    assert "toy 1.2 (contract 1)" in capsys.readouterr().out
+    models.toy_model(workplace.model, contract=2)
+    assert depth_m() == pytest.approx(before)
+    assert "toy 1.2 (contract 2)" in (text := capsys.readouterr().out) and "\nroad unknown\n" in text
+    down = level_normal(10.0, 0.0)
+    added_m = float(np.dot(models.PLANE_WEIGHTS, [*down, 1.5]))
+    assert depth_m("--ground-height", "1.5", "--camera-pitch", "10") - before == pytest.approx(added_m, abs=1e-4)
+    assert "road 1.50 m below the rgb camera, normal 0.000 0.985 0.174, from --ground-height" in capsys.readouterr().out
+    dataclasses.replace(Rig.load(workplace.rig), ground=GroundPlane("nir", down, 1.5, "")).save(workplace.rig)
+    assert depth_m() - before == pytest.approx(added_m, abs=1e-4)  # side by side, a metre apart
+    assert f"from {workplace.rig}\n" in capsys.readouterr().out
+    added_m = float(np.dot(models.PLANE_WEIGHTS, [0, 1, 0, 1.2]))
+    assert depth_m("--ground-height", "1.2") - before == pytest.approx(added_m, abs=1e-4)
+    models.toy_model(workplace.model)
+    assert depth_m() == pytest.approx(before)
+    assert "; a model of contract 1 takes none" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--camera-pitch", "3"), "--camera-pitch: says nothing of the road without --ground-height"),
+        (("--ground-height", "0"), "--ground-height 0: the camera must be above the road"),
+        (("--ground-height", "-1.5"), "--ground-height: ground plane of the rgb camera: the camera is -1.5 m above it"),
+        (("--ground-height", "nan"), "--ground-height: ground plane of the rgb camera: normal and height must be"),
+        (("--ground-height", "1.5", "--camera-pitch", "60"), "it is tilted by 60 degrees, more than 45"),
+        (("--ground-height", "1.5", "--camera-pitch", "inf"), "must be finite"),
+    ],
+)
+def test_a_road_that_cannot_be_is_refused(
+    workplace: Workplace, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], complaint: str
+) -> None:
+    expect_error(capsys, workplace.arguments(("rgb",), *arguments), complaint)
 
 
 def test_what_the_view_does_not_cover_is_nan_0_and_no_confidence(workplace: Workplace) -> None:

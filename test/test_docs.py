@@ -252,6 +252,7 @@ def test_launch_arguments_named_in_the_text_exist(page: str) -> None:
 @pytest.mark.skipif(not importlib.util.find_spec("rclpy"), reason="rclpy is not installed")
 def test_diagnostics_table_is_that_of_the_node() -> None:
     from msdepth_ros.core.settings import DEFAULTS, Settings
+    from msdepth_ros.ros.node.calibration import Road
     from msdepth_ros.ros.node.diagnostics import Diagnostics
     from msdepth_ros.ros.node.statistics import Statistics
 
@@ -262,7 +263,8 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
     node.get_parameter.return_value.value = False
     equipment: Any = SimpleNamespace(
         engine=mock.Mock(providers=("CPUExecutionProvider",)), statistics=statistics,
-        calibration=SimpleNamespace(output_frame="rgb_optical_frame"), outputs=SimpleNamespace(subscribers=lambda: 1),
+        calibration=SimpleNamespace(output_frame="rgb_optical_frame", road=lambda: Road(None)),
+        outputs=SimpleNamespace(subscribers=lambda: 1),
     )  # fmt: skip
     cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", obstacle=lambda: None)]
     matcher = SpectralSynchronizer(SynchronizerConfig(spectra=("rgb",)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from msdepth_ros.bags.bag import Bag
 from msdepth_ros.bags.topics import Sources, find_camera_info
 from msdepth_ros.core.camera.camera_info import camera_model_from_info
+from msdepth_ros.core.camera.ground import NO_SOURCE, GroundSource
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.camera.transforms import TransformTree, rigid_matrix
@@ -27,7 +28,7 @@ class Calibration:
     """Where the cameras of a recording are, and how they project.
 
     Attributes:
-        rig: Every camera that is used, the reference included.
+        rig: Every camera that is used, the reference included, and the road where it is known.
         reference: The camera whose frame the depth is in.
         frames: Frame id of each camera, where it is known.
         tree: What /tf_static says; empty where there is none.
@@ -53,6 +54,24 @@ class Calibration:
                 return self.rig.view_from_reference(self.reference, label) @ link
         return None
 
+    def with_ground(self, source: GroundSource) -> Calibration:
+        """The same with the road in the reference camera's frame, see `Rig.with_ground`.
+
+        Raises:
+            MsdepthError: No road is like that, or the frame is not known.
+        """
+        return replace(self, rig=self.rig.with_ground(source, self.reference, self._frame_from_reference))
+
+    def _frame_from_reference(self, frame_id: str) -> NDArray[np.float64]:
+        """The pose of a frame that somebody named."""
+        pose = self.reference_from_frame(frame_id)
+        if pose is None:
+            raise MsdepthError(
+                f"nothing on {TF_STATIC} of the recording connects it with the {self.reference} camera; it knows "
+                f"{', '.join(self.tree.frames) or 'nothing'}"
+            )
+        return np.asarray(np.linalg.inv(pose), np.float64)
+
 
 def read_transforms(bag: Bag) -> TransformTree:
     """Everything on /tf_static of a recording."""
@@ -67,7 +86,9 @@ def read_transforms(bag: Bag) -> TransformTree:
     return tree
 
 
-def load_calibration(bag: Bag, sources: Sources, reference: str, rig_file: Path | None) -> Calibration:
+def load_calibration(
+    bag: Bag, sources: Sources, reference: str, rig_file: Path | None, ground: GroundSource = NO_SOURCE
+) -> Calibration:
     """Finds the calibration of a recording.
 
     Poses come from the rig file if there is one, else from /tf_static, else from a `rig.yaml` beside the recording.
@@ -78,10 +99,16 @@ def load_calibration(bag: Bag, sources: Sources, reference: str, rig_file: Path 
         sources: Its topics.
         reference: The camera whose frame the depth is in; it needs no images.
         rig_file: Kalibr camchain YAML.
+        ground: What parameters say of the road; it goes before what the rig file says.
 
     Raises:
-        MsdepthError: A camera or its pose is not known.
+        MsdepthError: A camera or its pose is not known, or no road is as somebody says.
     """
+    return _cameras(bag, sources, reference, rig_file).with_ground(ground)
+
+
+def _cameras(bag: Bag, sources: Sources, reference: str, rig_file: Path | None) -> Calibration:
+    """Everything but what parameters say of the road."""
     tree = read_transforms(bag)
     beside = (bag.path if bag.path.is_dir() else bag.path.parent) / RIG_BESIDE_BAG
     found_beside = rig_file is None and not tree.frames and beside.is_file()
@@ -99,7 +126,8 @@ def load_calibration(bag: Bag, sources: Sources, reference: str, rig_file: Path 
         poses = {label: file_rig.view_from_reference(label, reference) for label in labels}
         everything = {**{name: camera for name, camera in file_rig.cameras.items() if name not in cameras}, **cameras}
         poses |= {name: file_rig.view_from_reference(name, reference) for name in everything if name not in poses}
-        return Calibration(Rig(everything, poses), reference, frames, tree, str(rig_file), found_beside)
+        rig = Rig(everything, poses, file_rig.ground)
+        return Calibration(rig, reference, frames, tree, str(rig_file), found_beside)
     poses = {label: _pose(bag, label, reference, frames, tree) for label in labels}
     return Calibration(Rig(cameras, poses), reference, frames, tree, TF_STATIC if len(labels) > 1 else "one camera")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msdepth_ros.core.camera.ground import MAX_HEIGHT_M, MAX_TILT_DEG, GroundSource
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.findings import Thresholds
 from msdepth_ros.core.safe_yaml import load_yaml
@@ -89,6 +90,16 @@ PARAMETERS = (
     ParameterSpec("calibration.source", "tf", "tf takes camera poses from /tf_static, file from calibration.file.",
                   choices=("tf", "file")),
     ParameterSpec("calibration.file", "", "Kalibr camchain YAML with the cameras' poses; needed for source file."),
+    ParameterSpec("ground.frame", "", "tf frame on the road, z up, such as base_footprint; empty for none."),
+    ParameterSpec("ground.height_m", 0.0, "Height of ground.camera above the road, metres; 0 where it is not known.",
+                  limits=(0.0, MAX_HEIGHT_M), live=True),
+    ParameterSpec("ground.camera", "", "Camera that ground.height_m and the angles are of; empty for the reference."),
+    ParameterSpec("ground.pitch_deg", 0.0, "How far that camera looks down, degrees.",
+                  limits=(-MAX_TILT_DEG, MAX_TILT_DEG), live=True),
+    ParameterSpec("ground.roll_deg", 0.0, "How far that camera leans to its right, degrees.",
+                  limits=(-MAX_TILT_DEG, MAX_TILT_DEG), live=True),
+    ParameterSpec("publish_tf", True, "Broadcast the camera frames of calibration.file, and a frame on the road where "
+                  "the ground plane is not from tf, on /tf_static."),
     ParameterSpec("depth.min_m", 0.5, "Nearer depth is published as NaN, metres.", limits=(0.0, 1000.0), live=True),
     ParameterSpec("depth.max_m", 80.0, "Depth from here on is published as +Inf, metres.", limits=(1.0, 1000.0),
                   live=True),
@@ -155,6 +166,8 @@ class Settings:
     sync_offset_s: dict[str, float]
     calibration_source: str
     calibration_file: str
+    ground: GroundSource
+    publish_tf: bool
     depth_min_m: float
     depth_max_m: float
     output_min_confidence: float
@@ -172,11 +185,12 @@ class Settings:
         for name, value in values.items():
             _SPECS[name].check(value)
         limits = {name.split(".")[1]: value for name, value in values.items() if name.startswith("health.")}
-        grouped = ("sync.offset_s.", "health.")
+        ground = {name.split(".")[1]: value for name, value in values.items() if name.startswith("ground.")}
+        grouped = ("sync.offset_s.", "health.", "ground.")
         plain = {name.replace(".", "_"): value for name, value in values.items() if not name.startswith(grouped)}
         plain["spectra"] = in_canonical_order(values["spectra"])
         offsets = {spectrum: float(values[f"sync.offset_s.{spectrum}"]) for spectrum in SPECTRA}
-        settings = cls(sync_offset_s=offsets, health=Thresholds(**limits), **plain)
+        settings = cls(sync_offset_s=offsets, ground=GroundSource(**ground), health=Thresholds(**limits), **plain)
         settings._check_together()
         return settings
 
@@ -187,6 +201,13 @@ class Settings:
             raise MsdepthError(f"depth.min_m ({self.depth_min_m}) must be below depth.max_m ({self.depth_max_m})")
         if self.calibration_source == "file" and not self.calibration_file:
             raise MsdepthError("calibration.source is file: set calibration.file to a Kalibr camchain YAML")
+        if self.ground.frame and self.ground.height_m:
+            raise MsdepthError(
+                f"ground.frame is {self.ground.frame!r} and ground.height_m {self.ground.height_m:g}: set one of them"
+            )
+        if self.ground.camera and self.ground.camera not in self.spectra:
+            raise MsdepthError(f"parameter ground.camera is {self.ground.camera!r}, which is not in {self.spectra}")
+        self.ground.plane(self.reference)
 
     def synchronizer(self, spectra: Iterable[str] | None = None) -> SynchronizerConfig:
         """Returns how sets are built, for all cameras or for some of them."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msdepth_ros.bags.bag import Bag
+from msdepth_ros.bags.calibration import Calibration, load_calibration
+from msdepth_ros.bags.topics import Sources
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.injection.faults import FaultSpan
 from msdepth_ros.core.model.engine import DepthEngine, default_model_path
@@ -102,6 +105,15 @@ class EvaluateOptions:
         cache = settings.model_cache_dir or None
         return DepthEngine(self.model_path(), providers=settings.providers, cache_dir=cache, threads=threads)
 
+    def load_calibration(self, bag: Bag, sources: Sources) -> Calibration:
+        """The calibration of a recording, as the node would have it.
+
+        Raises:
+            MsdepthError: See `bags.calibration.load_calibration`.
+        """
+        settings = self.settings
+        return load_calibration(bag, sources, settings.reference, self.rig_file(), settings.ground)
+
     def rig_file(self) -> Path | None:
         """The rig file, of the command line or of the node's parameters."""
         if self.rig is None and self.settings.calibration_source == "file":
@@ -118,6 +130,7 @@ class EvaluateOptions:
             "depth_max_m": settings.depth_max_m,
             "min_confidence": settings.output_min_confidence,
             "nir_bits": settings.nir_bits,
+            "ground": {name: value for name, value in settings.ground._asdict().items() if name != "name"},
             "sync_tolerance_s": settings.sync_tolerance_s,
             "sync_deadline_s": settings.sync_deadline_s,
             "sync_stale_after_s": settings.sync_stale_after_s,

@@ -99,6 +99,8 @@ def describe(found: Survey) -> Iterator[str]:
         yield from _table(("stamps between", "median", "95 %", "largest"), rows)
     yield ""
     yield f"calibration: {_calibration(found)}"
+    if found.ground:
+        yield f"road: {found.ground}"
     if found.sets:
         yield "sets: " + ", ".join(f"{number} of {key}" for key, number in found.sets.items())
     yield from (f"note: {note}" for note in found.notes)

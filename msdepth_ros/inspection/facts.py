@@ -107,6 +107,7 @@ class Survey:
         skews: Between the cameras.
         calibration: Where the poses come from; empty where it is not usable, None where no camera is known.
         intrinsics: The cameras that have camera_info.
+        ground: Where the road is and whether the model uses that; empty where calibration or model is not usable.
         sets: How many sets of which cameras the synchronizer makes.
         problems: Why `evaluate` will not work; empty if it will.
         notes: What will work less well than it might.
@@ -121,6 +122,7 @@ class Survey:
     skews: list[Skew] = field(default_factory=list)
     calibration: str | None = None
     intrinsics: list[str] = field(default_factory=list)
+    ground: str = ""
     sets: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

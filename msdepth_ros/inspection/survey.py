@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.bags.bag import ACCEPT_LOSS, BROKEN_PROMISE, COMPRESSED_IMAGE, IMAGE, Bag
-from msdepth_ros.bags.calibration import Calibration, load_calibration
+from msdepth_ros.bags.calibration import Calibration
 from msdepth_ros.bags.message_types import payload_stamp_ns
 from msdepth_ros.bags.topics import Sources
 from msdepth_ros.core.camera.images import compressed_size, decode_image, spectrum_image
@@ -47,10 +47,7 @@ def survey_bag(path: Path, options: EvaluateOptions) -> Survey:
             return found
         if bag.lost(sources.topics):
             found.problems.append(f"bag {path} {BROKEN_PROMISE}, see the notes above; {ACCEPT_LOSS}")
-        calibration = _attempt(
-            found.problems,
-            lambda: load_calibration(bag, sources, options.settings.reference, options.rig_file()),
-        )
+        calibration = _attempt(found.problems, lambda: options.load_calibration(bag, sources))
         found.calibration = calibration.origin if calibration is not None else ""
         found.intrinsics = [name for name, topics in sources.cameras.items() if topics.info]
         _check_content(bag, sources, calibration, options, found)
@@ -119,6 +116,8 @@ def _check_content(
     if not usable:
         found.problems.append("no camera's first image can be used")
     model = _attempt(found.problems, lambda: read_model(options.model_path())[1])
+    if calibration is not None and model is not None:
+        found.ground = model.use_of_ground(calibration.rig.ground or "unknown")
     if sources.truth is None:
         found.notes.append("no ground truth: evaluate reports pictures, confidence and consistency, but no errors")
     elif calibration is not None and model is not None:

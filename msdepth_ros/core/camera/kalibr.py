@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from msdepth_ros.core.camera.ground import GroundPlane, read_ground
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.safe_yaml import load_yaml
 from msdepth_ros.core.spectra import SPECTRA
@@ -34,14 +34,24 @@ class ChainCamera(NamedTuple):
     """4x4, metres; identity for the first camera."""
 
 
-def read_camchain(path: str | Path) -> list[ChainCamera]:
-    """Reads the cameras of a camchain file, in the chain's order.
+class Camchain(NamedTuple):
+    """A camchain file."""
+
+    cameras: list[ChainCamera]
+    """In the chain's order."""
+    ground: GroundPlane | None
+    """The road, where the file says where it is."""
+
+
+def read_camchain(path: str | Path) -> Camchain:
+    """Reads a camchain file.
 
     Args:
-        path: The YAML file. Beyond Kalibr's own keys, `label` may name a camera's spectrum.
+        path: The YAML file. Beyond Kalibr's own keys, `label` may name a camera's spectrum, and `ground` at the top
+            level say where the road is.
 
     Raises:
-        MsdepthError: The file cannot be read, is not a camchain, or lacks something.
+        MsdepthError: The file cannot be read, is not a camchain, lacks something, or no road is as it says.
     """
     document = _load_yaml(Path(path))
     names = [name for name in document if isinstance(name, str) and name[:3] == "cam" and name[3:].isdecimal()]
@@ -53,17 +63,18 @@ def read_camchain(path: str | Path) -> list[ChainCamera]:
     for label in labels:
         if labels.count(label) > 1:
             raise MsdepthError(f"{path}: {labels.count(label)} cameras are labelled {label!r}; make labels unique")
-    return cameras
+    ground = read_ground(str(path), document["ground"], labels) if "ground" in document else None
+    return Camchain(cameras, ground)
 
 
-def write_camchain(path: str | Path, cameras: Sequence[ChainCamera]) -> None:
-    """Writes cameras so that `read_camchain` gives them back exactly.
+def write_camchain(path: str | Path, chain: Camchain) -> None:
+    """Writes a camchain so that `read_camchain` gives it back exactly.
 
     Raises:
         MsdepthError: The file cannot be written.
     """
     document: dict[str, dict[str, Any]] = {}
-    for index, camera in enumerate(cameras):
+    for index, camera in enumerate(chain.cameras):
         entry = document[f"cam{index}"] = {
             "label": camera.label,
             "camera_model": "pinhole",
@@ -74,6 +85,9 @@ def write_camchain(path: str | Path, cameras: Sequence[ChainCamera]) -> None:
         }
         if index:
             entry["T_cn_cnm1"] = camera.camera_from_previous.tolist()
+    if chain.ground is not None:
+        ground = chain.ground
+        document["ground"] = {"camera": ground.camera, "normal": list(ground.normal), "height_m": ground.height_m}
     text = yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=120)
     try:
         Path(path).write_text(text, encoding="utf-8")

@@ -14,11 +14,12 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from msdepth_ros.core.camera.ground import UNKNOWN
 from msdepth_ros.core.camera.rig import RigViews
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.model.info import ModelInfo, default_model_path, read_model
 from msdepth_ros.core.model.providers import choose_providers, provider_options, session_options
-from msdepth_ros.core.spectra import in_canonical_order, normalise, spectra_key
+from msdepth_ros.core.spectra import SPECTRA, in_canonical_order, normalise, spectra_key
 
 __all__ = ["DepthEngine", "DepthResult", "NetworkInput", "ModelInfo", "default_model_path"]
 
@@ -66,6 +67,7 @@ class NetworkInput(NamedTuple):
         intrinsics: float32 [N,3,3], px.
         view_from_reference: float32 [N,4,4], metres.
         reference_intrinsics: float32 [3,3], px.
+        ground_plane: float32 [4], the road in the reference's frame as of `RigViews`; all 0 where unknown.
     """
 
     spectra: tuple[str, ...]
@@ -73,6 +75,12 @@ class NetworkInput(NamedTuple):
     intrinsics: NDArray[np.float32]
     view_from_reference: NDArray[np.float32]
     reference_intrinsics: NDArray[np.float32]
+    ground_plane: NDArray[np.float32]
+
+    def feeds(self) -> dict[str, NDArray[Any]]:
+        """Every input of the newest contract, by name."""
+        spectrum = np.array([SPECTRA.index(name) for name in self.spectra], np.int64)
+        return {**self._asdict(), "spectrum": spectrum}
 
 
 class DepthEngine:
@@ -130,9 +138,10 @@ class DepthEngine:
             )
             intrinsics = np.repeat(k[None].astype(np.float32), count, axis=0)
             poses = np.repeat(np.eye(4, dtype=np.float32)[None], count, axis=0)
+            spectra = self.info.spectra[:count]
             with self._lock:
                 self._buffer(count)[:] = 0.5
-                self._run(self._buffer(count), intrinsics, poses, k.astype(np.float32))
+                self._run(NetworkInput(spectra, self._buffer(count), intrinsics, poses, k.astype(np.float32), UNKNOWN))
 
     def estimate(
         self, images: Mapping[str, NDArray[Any]], views: RigViews, *, bits: Mapping[str, int] | None = None
@@ -183,13 +192,13 @@ class DepthEngine:
             batch[index] = normalise(name, views.maps[name].apply(images[name]), bits=(bits or {}).get(name))
         intrinsics = np.stack([views.maps[name].intrinsics for name in spectra]).astype(np.float32)
         poses = np.stack([views.view_from_reference[name] for name in spectra]).astype(np.float32)
-        return NetworkInput(spectra, batch, intrinsics, poses, views.reference_intrinsics)
+        return NetworkInput(spectra, batch, intrinsics, poses, views.reference_intrinsics, views.ground_plane)
 
     def _compute(self, prepared: NetworkInput) -> DepthResult:
         """Runs the network and checks what it gives."""
         spectra = prepared.spectra
         started = time.perf_counter()
-        outputs = self._run(*prepared[1:])
+        outputs = self._run(prepared)
         inference_ms = 1e3 * (time.perf_counter() - started)
         depth_m, confidence, view_confidence = outputs
         for name, values in zip(OUTPUTS, outputs, strict=True):
@@ -232,25 +241,15 @@ class DepthEngine:
         """Room for the network input for so many views."""
         return np.empty((count, 3, self.info.height, self.info.width), np.float32)
 
-    def _run(
-        self,
-        images: NDArray[np.float32],
-        intrinsics: NDArray[np.float32],
-        view_from_reference: NDArray[np.float32],
-        reference_intrinsics: NDArray[np.float32],
-    ) -> list[NDArray[np.float32]]:
-        """Runs the network; the outputs are new arrays each time."""
-        feeds = {
-            "images": images,
-            "intrinsics": intrinsics,
-            "view_from_reference": view_from_reference,
-            "reference_intrinsics": reference_intrinsics,
-        }
+    def _run(self, prepared: NetworkInput) -> list[NDArray[np.float32]]:
+        """Runs the network on what it takes of its inputs; the outputs are new arrays each time."""
+        known = prepared.feeds()
+        feeds = {name: known[name] for name in self.info.inputs}
         try:
             outputs: list[NDArray[np.float32]] = self._session.run(list(OUTPUTS), feeds)
         except ORT_ERRORS as error:
             raise MsdepthError(
-                f"model {self.info.name}: ONNX Runtime failed on {len(images)} views: {error}"
+                f"model {self.info.name}: ONNX Runtime failed on {len(prepared.images)} views: {error}"
             ) from error
         return outputs
 
@@ -258,13 +257,16 @@ class DepthEngine:
 def _check_signature(session: ort.InferenceSession, info: ModelInfo) -> None:
     """Refuses a graph whose inputs and outputs are not those of the contract."""
     size: list[int | None] = [info.height, info.width]
+    shapes: dict[str, list[int | None]] = {
+        "images": [None, 3, *size],
+        "intrinsics": [None, 3, 3],
+        "view_from_reference": [None, 4, 4],
+        "reference_intrinsics": [3, 3],
+        "spectrum": [None],
+        "ground_plane": [4],
+    }
     expected: dict[str, dict[str, list[int | None]]] = {
-        "input": {
-            "images": [None, 3, *size],
-            "intrinsics": [None, 3, 3],
-            "view_from_reference": [None, 4, 4],
-            "reference_intrinsics": [3, 3],
-        },
+        "input": {name: shapes[name] for name in info.inputs},
         "output": {"depth_m": size, "confidence": size, "view_confidence": [None, *size]},
     }
     for kind, nodes in (("input", session.get_inputs()), ("output", session.get_outputs())):
@@ -277,8 +279,10 @@ def _check_signature(session: ort.InferenceSession, info: ModelInfo) -> None:
         for name, shape in expected[kind].items():
             node = actual[name]
             found = [length if isinstance(length, int) else None for length in node.shape]
-            if found != shape or node.type != "tensor(float)":
+            number = "int64" if name == "spectrum" else "float"
+            if found != shape or node.type != f"tensor({number})":
                 wanted = ["N" if length is None else length for length in shape]
                 raise MsdepthError(
-                    f"model {info.path}: {kind} {name} is {node.type} {node.shape}; the contract wants float {wanted}"
+                    f"model {info.path}: {kind} {name} is {node.type} {node.shape}; the contract wants {number} "
+                    f"{wanted}"
                 )

@@ -16,7 +16,11 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.model.onnx_header import read_onnx_header
 from msdepth_ros.core.spectra import NORMALISATION, SPECTRA
 
-CONTRACT_VERSION = 1
+CONTRACT_INPUTS: Mapping[str, tuple[str, ...]] = {
+    "1": ("images", "intrinsics", "view_from_reference", "reference_intrinsics"),
+    "2": ("images", "intrinsics", "view_from_reference", "reference_intrinsics", "spectrum", "ground_plane"),
+}
+"""The inputs of each version of the model contract that this release runs."""
 FIRST_UNSAFE_OPSET = 20
 """From here on TensorRT silently runs GridSample as nearest."""
 FIRST_USABLE_OPSET = 16
@@ -59,6 +63,25 @@ class ModelInfo:
     opset: int
     sha256: str
     card: Mapping[str, Any]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the network is fed, by name."""
+        return CONTRACT_INPUTS[str(self.contract_version)]
+
+    @property
+    def title(self) -> str:
+        """Name, version and contract, for people."""
+        return f"{self.name} {self.version} (contract {self.contract_version})"
+
+    @property
+    def takes_ground(self) -> bool:
+        """Whether it is told where the road is."""
+        return "ground_plane" in self.inputs
+
+    def use_of_ground(self, known: object) -> str:
+        """What is known of the road, for people, and whether this model uses it."""
+        return str(known) if self.takes_ground else f"{known}; a model of contract {self.contract_version} takes none"
 
 
 def default_model_path() -> Path:
@@ -140,9 +163,9 @@ def _check_card(card: Mapping[str, Any], path: Path, sha256: str) -> None:
 def _model_info(path: Path, metadata: Mapping[str, str], opset: int, sha256: str, card: Mapping[str, Any]) -> ModelInfo:
     """Reads and checks the metadata."""
     contract = _text(metadata, "msdepth_contract")
-    if contract != str(CONTRACT_VERSION):
+    if contract not in CONTRACT_INPUTS:
         raise MsdepthError(
-            f"it has contract version {contract!r} but this release knows {CONTRACT_VERSION}; "
+            f"it has contract version {contract!r} but this release knows {' and '.join(CONTRACT_INPUTS)}; "
             "use a model exported for this release"
         )
     if not FIRST_USABLE_OPSET <= opset < FIRST_UNSAFE_OPSET:
@@ -158,7 +181,7 @@ def _model_info(path: Path, metadata: Mapping[str, str], opset: int, sha256: str
         path=path,
         name=_text(metadata, "name"),
         version=_text(metadata, "version"),
-        contract_version=CONTRACT_VERSION,
+        contract_version=int(contract),
         spectra=spectra,
         normalisation=normalisation,
         width=_size(metadata, "width"),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from msdepth_ros.bags.bag import Bag
-from msdepth_ros.bags.calibration import RIG_BESIDE_BAG, Calibration, load_calibration
+from msdepth_ros.bags.calibration import RIG_BESIDE_BAG, Calibration
 from msdepth_ros.bags.topics import Sources, find_sources
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
@@ -76,7 +76,9 @@ def plan_bag(
         looks = look_at_all(bag, sources, images, window_ns, threads) if looks is None else looks
         for look in _told(looks, bag, tell):
             tracks.add(look)
+        road = calibration.rig.ground
         notes = [*bag.remarks, *_image_notes(tracks, options, beside=calibration.beside)]
+        notes += [f"the road is {road}"] if road else []
     planned = [_plan(name, spectra, tracks, options) for spectra in options.variants(sources.cameras)]
     plans = [plan for plan, _ in planned]
     notes = [f"{name}: {note}" for note in notes] + [note for _, some in planned for note in some]
@@ -128,7 +130,7 @@ def prepare(bag: Bag, options: EvaluateOptions) -> tuple[Sources, Calibration]:
     times = np.concatenate([bag.times_ns(topics.image) for topics in sources.cameras.values()])
     if not ((times >= (begin_ns or 0)) & (times < (end_ns or _NEVER_NS))).any():
         raise MsdepthError(f"bag {bag.path}: its images form no set {_why_no_set(options, [])}")
-    return sources, load_calibration(bag, sources, options.settings.reference, options.rig_file())
+    return sources, options.load_calibration(bag, sources)
 
 
 def sources_of(bag: Bag, options: EvaluateOptions) -> Sources:

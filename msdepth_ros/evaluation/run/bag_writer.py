@@ -13,7 +13,7 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 
 from msdepth_ros.bags.bag import CAMERA_INFO, IMAGE, Bag, Payload, ros2_typestore
-from msdepth_ros.bags.calibration import TF_STATIC, load_calibration
+from msdepth_ros.bags.calibration import TF_STATIC
 from msdepth_ros.core.camera.transforms import quaternion
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.visualize import colourise
@@ -153,7 +153,7 @@ class ResultBag:
     def _write_transforms(self, bag: Bag) -> None:
         """Publishes the poses of a rig file, which the recording lacks."""
         sources, reference = sources_of(bag, self._options), self._options.settings.reference
-        calibration = load_calibration(bag, sources, reference, self._options.rig_file())
+        calibration = self._options.load_calibration(bag, sources)
         parent = calibration.frames.get(reference) or f"{reference}_optical_frame"
         transforms = []
         for label, frame in calibration.frames.items():

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.bags.bag import Bag, Payload
-from msdepth_ros.bags.calibration import Calibration, load_calibration
+from msdepth_ros.bags.calibration import Calibration
 from msdepth_ros.bags.read_ahead import ReadAhead
 from msdepth_ros.core.camera.rig import RigViews
 from msdepth_ros.core.errors import MsdepthError
@@ -104,7 +104,7 @@ class Scene:
         self.bag, self.options, self.engine = bag, options, engine
         self.sources = sources_of(bag, options)
         reference = options.settings.reference
-        self.calibration: Calibration = load_calibration(bag, self.sources, reference, options.rig_file())
+        self.calibration: Calibration = options.load_calibration(bag, self.sources)
         self.views: RigViews = self.calibration.rig.views(engine.info.width, engine.info.height, reference)
         self.frame_id = self.calibration.frames.get(reference) or f"{reference}_optical_frame"
         self.max_m = min(options.settings.depth_max_m, engine.info.max_m)

@@ -16,6 +16,7 @@ from msdepth_ros.core.health.timing import nearest_skews_s
 from msdepth_ros.core.health.watchdog import Cause, Chain, sentence, why_no_depth
 from msdepth_ros.core.sync.stream import SpectrumCounts
 from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
+from msdepth_ros.ros.node.calibration import Road
 from msdepth_ros.ros.node.inputs import CameraInput
 from msdepth_ros.ros.node.pipeline import Pipeline
 
@@ -138,10 +139,13 @@ class Assessment:
 
     def _inference(self) -> Task:
         engine, statistics = self._pipeline.equipment.engine, self._pipeline.equipment.statistics
+        road = self.road()
 
         def values() -> dict[str, Any]:
             return {
                 "model": engine.info.name, "model_version": engine.info.version, "model_path": engine.info.path,
+                "model_contract": engine.info.contract_version,
+                "ground_plane": engine.info.use_of_ground(self._pipeline.equipment.calibration.road()),
                 "providers": ",".join(engine.providers), "last_error": statistics.last_error,
                 **{name: statistics.count(name) for name in ("dropped", "dropped_while_idle", "skipped", "errors")},
                 **{f"inference_ms_{name}": value for name, value in statistics.inference_ms().items()},
@@ -153,6 +157,8 @@ class Assessment:
             return Task(Level.ERROR, statistics.last_error, values)
         if statistics.recently("dropped"):
             return Task(Level.WARN, "slower than the cameras: older sets are dropped", values)
+        if road.problem:
+            return Task(Level.WARN, f"the road is not known: {road.problem}", values)
         return Task(Level.OK, "running" if self._pipeline.enabled else "disabled by ~/enable", values)
 
     def _output(self) -> Task:
@@ -179,6 +185,11 @@ class Assessment:
         if self.clock_fault():
             return Task(Level.WARN, f"{verdict.message}; {self.clock_fault()}", values)
         return Task(verdict.level, verdict.message, values)
+
+    def road(self) -> Road:
+        """What is known of the road; nothing where the model does not ask for it."""
+        equipment = self._pipeline.equipment
+        return equipment.calibration.road() if equipment.engine.info.takes_ground else Road(None)
 
     def clock_fault(self) -> str:
         """What to say where simulated time is asked for and nobody gives it."""

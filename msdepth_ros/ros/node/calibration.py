@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
 
+from msdepth_ros.core.camera.ground import NO_SOURCE, UNKNOWN, GroundPlane, GroundSource, find_ground
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.camera.transforms import rigid_matrix
 from msdepth_ros.core.errors import MsdepthError
+
+_OPTICAL = "_optical_frame"
 
 
 class PoseSource(Protocol):
@@ -63,17 +67,26 @@ class FilePoses:
 class TfPoses:
     """Poses from the tf tree, newest known transform; camera poses are static.
 
+    Args:
+        node: to subscribe with.
+        wanted_by: what needs tf, for people.
+        instead: what to do without it.
+
     Raises:
         MsdepthError: tf2_ros is not installed.
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(
+        self,
+        node: Node,
+        wanted_by: str = "calibration.source is tf",
+        instead: str = "set calibration.source to file and calibration.file to a Kalibr camchain YAML",
+    ) -> None:
         try:
             import tf2_ros
         except ImportError as error:
             raise MsdepthError(
-                "calibration.source is tf, which needs tf2_ros; install ros-<distro>-tf2-ros-py, or set "
-                "calibration.source to file and calibration.file to a Kalibr camchain YAML"
+                f"{wanted_by}, which needs tf2_ros; install ros-<distro>-tf2-ros-py, or {instead}"
             ) from error
         self._tf2_ros = tf2_ros
         self._buffer = tf2_ros.Buffer()  # given a node, it would leave a service behind
@@ -84,12 +97,18 @@ class TfPoses:
         for spectrum in (view, reference):
             if not frames.get(spectrum):
                 raise MsdepthError(f"no frame_id of the {spectrum} camera yet; its driver must set header.frame_id")
+        return self.lookup(frames[view], frames[reference])
+
+    def lookup(self, target: str, source: str) -> NDArray[np.float64]:
+        """Returns the [4,4] that maps points from one frame to another, metres.
+
+        Raises:
+            MsdepthError: nothing connects them, or nothing yet.
+        """
         try:
-            stamped = self._buffer.lookup_transform(frames[view], frames[reference], Time())
+            stamped = self._buffer.lookup_transform(target, source, Time())
         except self._tf2_ros.TransformException as error:
-            raise MsdepthError(
-                f"no transform from {frames[reference]} to {frames[view]}: {error}; publish it on /tf_static"
-            ) from error
+            raise MsdepthError(f"no transform from {source} to {target}: {error}; publish it on /tf_static") from error
         t, q = stamped.transform.translation, stamped.transform.rotation
         return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
@@ -98,22 +117,62 @@ class TfPoses:
         self._listener.unregister()
 
 
+class FrameLookup(Protocol):
+    """A tree of frames, such as tf's."""
+
+    def lookup(self, target: str, source: str) -> NDArray[np.float64]:
+        """Returns the [4,4] that maps points from one frame to another, metres; raises MsdepthError."""
+
+    def close(self) -> None:
+        """Frees subscriptions."""
+
+
+class Road(NamedTuple):
+    """What is known of the road now.
+
+    Attributes:
+        plane: in the reference camera's frame; None where it is not known.
+        problem: why not, where somebody says where it is; empty where nobody does.
+    """
+
+    plane: GroundPlane | None
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """For people."""
+        return str(self.plane) if self.plane else f"unknown: {self.problem}" if self.problem else "unknown"
+
+
 class Calibration:
-    """Everything known about the cameras so far. Updated by callbacks, read by the inference thread.
+    """Everything known about the cameras and the road so far. Updated by callbacks, read by the inference thread.
 
     Args:
         reference: spectrum of the output frame.
         poses: where the poses come from.
+        ground: what parameters say of the road.
+        tree: where the frame of `ground` is looked up; it may be the same as `poses`.
+
+    Raises:
+        MsdepthError: no road is as the parameters or the file say.
     """
 
-    def __init__(self, *, reference: str, poses: PoseSource) -> None:
-        self._reference, self._poses = reference, poses
+    def __init__(
+        self,
+        *,
+        reference: str,
+        poses: PoseSource,
+        ground: GroundSource = NO_SOURCE,
+        tree: FrameLookup | None = None,
+    ) -> None:
+        self._reference, self._poses, self._tree = reference, poses, tree
         self._file_cameras = dict(poses.rig.cameras) if isinstance(poses, FilePoses) else {}
         self._cameras: dict[str, CameraModel] = dict(self._file_cameras)
         self._frames: dict[str, str] = {}
         self._lock = threading.Lock()
         self._views: RigViews | None = None
         self._views_of: tuple[Any, ...] = ()
+        self._ground = NO_SOURCE
+        self.set_ground(ground)
 
     def set_camera(self, spectrum: str, camera: CameraModel) -> None:
         """Takes the intrinsics of a camera_info.
@@ -130,6 +189,42 @@ class Calibration:
         with self._lock:
             self._cameras[spectrum] = camera
 
+    def set_ground(self, ground: GroundSource) -> None:
+        """Takes what parameters say of the road.
+
+        Raises:
+            MsdepthError: no road is like that, as far as can be told without tf.
+        """
+        if isinstance(self._poses, FilePoses) and not ground.frame:
+            self._find_ground(ground)
+        self._ground = ground
+
+    def road(self) -> Road:
+        """The road as it is known now."""
+        try:
+            return Road(self._find_ground(self._ground))
+        except MsdepthError as error:
+            return Road(None, str(error))
+
+    def _find_ground(self, ground: GroundSource) -> GroundPlane | None:
+        """The road by what `ground` says, or else the rig file."""
+        with self._lock:
+            frames = dict(self._frames)
+        return find_ground(
+            ground,
+            self._poses.rig.ground if isinstance(self._poses, FilePoses) else None,
+            reference=self._reference,
+            camera_from_reference=lambda label: self._poses.view_from_reference(label, self._reference, frames),
+            frame_from_reference=self._frame_from_reference,
+        )
+
+    def _frame_from_reference(self, frame: str) -> NDArray[np.float64]:
+        """The pose of a tf frame."""
+        own = self._frames.get(self._reference)
+        if self._tree is None or not own:
+            raise MsdepthError(f"no frame_id of the {self._reference} camera yet; its driver must set header.frame_id")
+        return self._tree.lookup(frame, own)
+
     def set_frame(self, spectrum: str, frame_id: str) -> None:
         """Takes the frame id of an image or camera_info."""
         if frame_id and self._frames.get(spectrum) != frame_id:
@@ -143,7 +238,33 @@ class Calibration:
     @property
     def output_frame(self) -> str:
         """Frame id of everything published."""
-        return self._frames.get(self._reference) or f"{self._reference}_optical_frame"
+        return self._frames.get(self._reference) or f"{self._reference}{_OPTICAL}"
+
+    @property
+    def reference_is_named(self) -> bool:
+        """Whether the reference camera has said what its frame is called."""
+        return self._reference in self._frames
+
+    def frames_below_reference(self) -> dict[str, NDArray[np.float64]]:
+        """What nobody else can know of tf, as poses [4,4] in the output frame, metres.
+
+        The frames of the rig file's other cameras as far as they have names, and the road's, unless it comes from tf.
+        The road's is named after the reference camera's: rgb_ground for rgb_optical_frame.
+        """
+        with self._lock:
+            names = dict(self._frames)
+        found: dict[str, NDArray[np.float64]] = {}
+        if isinstance(self._poses, FilePoses):
+            rig = self._poses.rig
+            found = {
+                frame: rig.view_from_reference(self._reference, label)
+                for label, frame in names.items()
+                if frame != self.output_frame and label in rig.cameras
+            }
+        plane = None if self._ground.frame else self.road().plane
+        if plane is not None:
+            found[f"{self.output_frame.removesuffix(_OPTICAL)}_ground"] = plane.road_pose()
+        return found
 
     def views(self, spectra: Iterable[str], width: int, height: int) -> tuple[RigViews, dict[str, str]]:
         """Geometry for a set of images.
@@ -171,6 +292,10 @@ class Calibration:
         if self._views is None or key != self._views_of:
             rig = Rig(cameras={name: cameras[name] for name in poses}, camera_from_rig=poses)
             self._views, self._views_of = rig.views(width, height, self._reference), key
+        plane = self.road().plane
+        vector = UNKNOWN if plane is None else plane.vector()
+        if not np.array_equal(vector, self._views.ground_plane):  # a vehicle rocks, and parameters change
+            self._views = replace(self._views, ground_plane=vector)
         return self._views, {name: missing[name] for name in spectra if name in missing}
 
     def _known_poses(
@@ -188,5 +313,7 @@ class Calibration:
         return poses, missing
 
     def close(self) -> None:
-        """Frees what the pose source holds."""
+        """Frees what the pose source and the tree hold."""
         self._poses.close()
+        if self._tree is not None and self._tree is not self._poses:
+            self._tree.close()

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from msdepth_ros.core.health.findings import Level
 from msdepth_ros.core.health.watchdog import Cause, Watchdog
 from msdepth_ros.ros.node.assessment import Assessment, Task
+from msdepth_ros.ros.node.calibration import Road
 from msdepth_ros.ros.node.pipeline import Equipment, Pipeline
 
 _PERIOD_S = 1.0
@@ -45,7 +46,7 @@ class Diagnostics:
         self._watchdog = Watchdog()
         self._told: dict[str, tuple[Level, str]] = {}
         self._published_s = self._activated_s = 0.0
-        self._clock_told = False
+        self._clock_told = self._road_missed = False
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._timer = node.create_timer(_LOOK_EVERY_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -103,6 +104,16 @@ class Diagnostics:
         if fault and time.monotonic() - self._activated_s > self._silence_s() and not self._clock_told:
             self._clock_told = True
             self._node.get_logger().warning(fault)
+        if assessment and time.monotonic() - self._activated_s > self._silence_s():
+            self._tell_of_road(assessment.road())
+
+    def _tell_of_road(self, road: Road) -> None:
+        """Logs one line when the road is not where a parameter says, and one when it is."""
+        if road.problem and not self._road_missed:
+            self._node.get_logger().warning(f"depth comes without the road: {road.problem}")
+        elif self._road_missed and not road.problem:
+            self._node.get_logger().info(f"the road is known again: {road}")
+        self._road_missed = bool(road.problem)
 
     def _why_not_working(self) -> list[Cause]:
         text = f"the node is not active, {self._state.idle_reason}; put it right and configure the node again"

@@ -18,6 +18,7 @@ from msdepth_ros.ros.node.parameters import declare_parameters, read_settings
 from msdepth_ros.ros.node.pipeline import Equipment, Pipeline
 from msdepth_ros.ros.node.publishers import Outputs
 from msdepth_ros.ros.node.services import Services
+from msdepth_ros.ros.node.static_frames import StaticFrames
 from msdepth_ros.ros.node.statistics import Statistics
 from msdepth_ros.ros.node.sync_policy import make_matcher
 
@@ -55,6 +56,7 @@ class FusedDepthNode(LifecycleNode):
             raise
         self._equipment: Equipment | None = None
         self._pipeline: Pipeline | None = None
+        self._static_frames: StaticFrames | None = None
         self._enabled = True
         self._diagnostics = Diagnostics(self, self._settings.spectra, lambda: self._settings.watchdog_silence_s)
         self._offered = Services(self, enable=self._enable, load=self._load_for_reload, exchange=self._exchange)
@@ -74,6 +76,8 @@ class FusedDepthNode(LifecycleNode):
         return True
 
     def _on_settings(self, settings: Settings) -> None:
+        if self._equipment is not None:
+            self._equipment.calibration.set_ground(settings.ground)  # first, since it may refuse
         self._settings = settings
         if self._pipeline is not None:
             self._pipeline.reconfigure(settings)
@@ -104,17 +108,19 @@ class FusedDepthNode(LifecycleNode):
         if self._pipeline is not None:
             self._pipeline.equipment = self._equipment
         self._diagnostics.configured(self._equipment)
-        return f"model {engine.info.name} {engine.info.version} on {', '.join(engine.providers)}"
+        return f"model {engine.info.title} on {', '.join(engine.providers)}"
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Loads and warms the model, prepares calibration and outputs."""
         try:
             self._settings = read_settings(self)
             self._equipment = self._equip(self._settings)
+            if self._settings.publish_tf:
+                self._static_frames = StaticFrames(self, self._equipment.calibration)
         except Exception as error:  # noqa: BLE001  rclpy would turn it into a silent ERROR
             return self._refuse("configure", error)
         info = self._equipment.engine.info
-        self.get_logger().info(f"model {info.name} {info.version} on {', '.join(self._equipment.engine.providers)}")
+        self.get_logger().info(f"model {info.title} on {', '.join(self._equipment.engine.providers)}")
         self._diagnostics.configured(self._equipment)
         return super().on_configure(state)
 
@@ -122,18 +128,26 @@ class FusedDepthNode(LifecycleNode):
         """Makes what configuring makes; nothing stays behind when it fails."""
         engine = load_engine(settings)
         make_matcher(settings)  # says now, not when activated, if a package is missing
-        poses: PoseSource = (
-            FilePoses(settings.calibration_file, settings.spectra)
-            if settings.calibration_source == "file"
-            else TfPoses(self)
-        )
+        calibration = self._calibrate(settings)
         try:
             engine.warm_up()
-            calibration = Calibration(reference=settings.reference, poses=poses)
             statistics = Statistics(settings.spectra, reference=settings.reference, limits=settings.health)
             return Equipment(engine, calibration, Outputs(self), statistics)
         except Exception:
-            poses.close()
+            calibration.close()
+            raise
+
+    def _calibrate(self, settings: Settings) -> Calibration:
+        """Opens the sources of poses, and of the road."""
+        from_tf = TfPoses(self) if settings.calibration_source == "tf" else None
+        poses: PoseSource = from_tf or FilePoses(settings.calibration_file, settings.spectra)
+        if settings.ground.frame and from_tf is None:
+            from_tf = TfPoses(self, f"ground.frame is {settings.ground.frame}", "set ground.height_m instead")
+        try:
+            return Calibration(reference=settings.reference, poses=poses, ground=settings.ground, tree=from_tf)
+        except MsdepthError:
+            if from_tf is not None:
+                from_tf.close()
             raise
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -188,6 +202,9 @@ class FusedDepthNode(LifecycleNode):
     def _free(self) -> None:
         self._stop()
         self._diagnostics.cleaned_up()
+        frames, self._static_frames = self._static_frames, None
+        if frames is not None:
+            frames.close()
         equipment, self._equipment = self._equipment, None
         if equipment is not None:
             equipment.calibration.close()

@@ -29,7 +29,7 @@ def declare_parameters(node: Node, on_change: Callable[[Settings], None]) -> Set
 
     Args:
         node: to declare on.
-        on_change: called with the new settings when a live parameter changed.
+        on_change: called with the new settings when a live parameter changed; may refuse them with MsdepthError.
 
     Raises:
         MsdepthError: an unknown parameter, or a value of the wrong type or out of range.
@@ -62,8 +62,7 @@ def _change(node: Node, changes: Sequence[Parameter], on_change: Callable[[Setti
     values = {spec.name: node.get_parameter(spec.name).value for spec in PARAMETERS}
     values.update({change.name: change.value for change in changes if change.name in DEFAULTS})
     try:
-        settings = Settings.from_values(values)
+        on_change(Settings.from_values(values))
     except MsdepthError as error:
         return SetParametersResult(successful=False, reason=str(error))
-    on_change(settings)
     return SetParametersResult(successful=True)

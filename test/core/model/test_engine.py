@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 import models
+from msdepth_ros.core.camera.ground import GroundPlane
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
@@ -62,6 +65,11 @@ def views(engine: DepthEngine) -> RigViews:
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> DepthEngine:
     return DepthEngine(models.toy_model(tmp_path_factory.mktemp("toy") / "toy.onnx"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def toy_2(toy: DepthEngine) -> DepthEngine:
+    return DepthEngine(models.toy_model(toy.info.path.with_name("toy_2.onnx"), contract=2), threads=1)
 
 
 TOY_SIZES = dict.fromkeys(SPECTRA, (models.TOY_WIDTH, models.TOY_HEIGHT))
@@ -120,6 +128,48 @@ def test_significant_bits_reach_the_normalisation(toy: DepthEngine) -> None:
     for bits, expected in (({"nir": 10}, 1.0), ({"nir": 12}, 1023 / 4095), (None, 1023 / 65535)):
         result = toy.estimate({"nir": image}, toy_views(), bits=bits)
         np.testing.assert_allclose(result.view_confidence["nir"], expected, rtol=1e-5)
+
+
+# What a contract adds.
+
+
+@pytest.mark.parametrize("spectra", SUBSETS)
+@pytest.mark.parametrize("reference", SPECTRA)
+def test_contract_2_gets_the_spectra_and_the_road(toy_2: DepthEngine, spectra: tuple[str, ...], reference: str) -> None:
+    assert toy_2.info.contract_version == 2
+    road = GroundPlane("nir", (0.0, 0.8, 0.6), 1.5, "a test")
+    rig = dataclasses.replace(make_rig(TOY_SIZES), ground=road)
+    plain, images = DepthEngine(toy_2.info.path.with_name("toy.onnx"), threads=1), make_images(TOY_SIZES)
+    for views, plane in (
+        (toy_views(reference), np.zeros(4)),
+        (rig.views(models.TOY_WIDTH, models.TOY_HEIGHT, reference), (0.0, 0.8, 0.6, 1.5)),
+    ):
+        np.testing.assert_allclose(views.ground_plane, plane, atol=1e-6)
+        first, second = (engine.estimate(take(images, spectra), views) for engine in (plain, toy_2))
+        np.testing.assert_allclose(second.depth_m - first.depth_m, np.dot(models.PLANE_WEIGHTS, plane), atol=1e-4)
+        for name in spectra:
+            difference = second.view_confidence[name] - first.view_confidence[name]
+            np.testing.assert_allclose(difference, 10 * SPECTRA.index(name), atol=1e-5)
+
+
+def test_a_model_of_two_spectra_knows_them_by_the_same_numbers(tmp_path: Path) -> None:
+    engine = DepthEngine(models.toy_model(tmp_path / "toy.onnx", spectra="nir,thermal", contract=2), threads=1)
+    engine.warm_up()
+    image = np.zeros((models.TOY_HEIGHT, models.TOY_WIDTH), np.uint8)
+    result = engine.estimate({"nir": image}, toy_views())
+    np.testing.assert_allclose(result.view_confidence["nir"], 10)
+
+
+def test_a_model_of_8_bit_weights_is_a_model_like_any_other(tmp_path: Path) -> None:
+    plain = DepthEngine(models.toy_model(tmp_path / "toy.onnx", contract=2), threads=1)
+    path = models.toy_model(tmp_path / "toy.int8.onnx", contract=2, int8=True)
+    card = path.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"precision": "int8"}))
+    small = DepthEngine(path, threads=1)
+    assert small.info.card["precision"] == "int8" and card.name == "toy.int8.json"
+    assert_same(
+        small.estimate(make_images(TOY_SIZES), toy_views()), plain.estimate(make_images(TOY_SIZES), toy_views())
+    )
 
 
 # The model that ships.
@@ -262,6 +312,10 @@ def fix_views(model: onnx.ModelProto) -> None:
         entry.type.tensor_type.shape.dim[0].dim_value = 3
 
 
+def float_spectrum(model: onnx.ModelProto) -> None:
+    model.graph.input[4].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+
+
 def break_graph(model: onnx.ModelProto) -> None:
     model.graph.node[0].op_type = "NoSuchOperator"
 
@@ -282,6 +336,24 @@ def test_graph_that_breaks_the_contract_is_refused(tmp_path: Path, change: Any, 
     with pytest.raises(MsdepthError, match=complaint) as caught:
         DepthEngine(models.write_with_card(model, path), threads=1)
     assert "toy.onnx" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("contract", "change", "complaint"),
+    [
+        (1, lambda model: models.set_metadata(model, msdepth_contract="2"), "contract 2 has ground_plane, images"),
+        (2, lambda model: models.set_metadata(model, msdepth_contract="1"), "but contract 1 has images, intrinsics"),
+        (2, float_spectrum, r"input spectrum is tensor\(float\) \['views'\]; the contract wants int64 \['N'\]"),
+    ],
+)
+def test_inputs_are_those_of_the_contract_that_a_model_states(
+    tmp_path: Path, contract: int, change: Any, complaint: str
+) -> None:
+    path = models.toy_model(tmp_path / "toy.onnx", contract=contract)
+    model = onnx.load(path)
+    change(model)
+    with pytest.raises(MsdepthError, match=complaint):
+        DepthEngine(models.write_with_card(model, path), threads=1)
 
 
 # Providers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from bags import TYPES
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+import models
+from msdepth_ros.core.camera.ground import GroundPlane, level_normal
 from msdepth_ros.core.camera.images import decode_image
+from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.planner import plan_bag
@@ -154,3 +158,24 @@ def test_the_same_images_are_left_out(
     assert published.keys() & set(stamps) == replayed.keys() & set(stamps)
     for stamp_ns in replayed.keys() & set(stamps):
         np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].depth_m, rtol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{}, {"ground__height_m": 1.4, "ground__camera": "nir", "ground__roll_deg": 5.0}]
+)
+def test_the_road_is_the_same(
+    bench: Any, messages: Any, rig_file: Path, tmp_path: Path, parameters: dict[str, Any]
+) -> None:
+    file = tmp_path / "rig.yaml"
+    road = GroundPlane("thermal", level_normal(6.0, 2.0), 1.5, "a test")
+    dataclasses.replace(Rig.load(rig_file), ground=road).save(file)
+    model = str(models.toy_model(tmp_path / "toy.onnx", contract=2, added_m=9.0))
+    parameters = {"calibration__file": str(file), "model__path": model, "reference": "nir", **parameters}
+    bag = record(tmp_path / "bag", messages, INSTANTS)
+    replayed = replay(bag, file, **parameters)
+    without = replay(bag, rig_file, **parameters | {"calibration__file": str(rig_file), "ground__height_m": 0.0})
+    published = live(bench, messages, INSTANTS, **parameters)
+    for number in (3, 6):
+        stamp_ns = START_NS + number * PERIOD_NS
+        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].depth_m, rtol=1e-6)
+        assert np.abs(published[stamp_ns] - without[stamp_ns].depth_m).min() > 20

@@ -84,7 +84,7 @@ def test_reload_takes_another_model_of_another_size(running: Any, model: Path) -
     toy_model(model)
     answer = call(running, Trigger, "reload_model")
     assert answer.success, answer.message
-    assert answer.message == "model toy 1.2 on CPUExecutionProvider"
+    assert answer.message == "model toy 1.2 (contract 1) on CPUExecutionProvider"
     assert depth_comes(running, 2).width == 64
     assert running.status("inference").values["model"] == "toy"
     assert running.status("inference").values["errors"] == "0"

@@ -168,7 +168,7 @@ def calibrate(
         )
         with torch.no_grad():
             said = claims(network, batch) | depth_alone(network, batch)
-        for name, claim in said.items():
+        for name, claim in ((name, claim) for name, claim in said.items() if len(claim.truth_m)):
             found.setdefault(name, []).append(_pick(claim, generator))
     return {
         name: fit_line(torch.cat([a for a, _ in rows]), torch.cat([b for _, b in rows])) for name, rows in found.items()

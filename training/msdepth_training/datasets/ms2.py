@@ -110,8 +110,6 @@ class _Sequence:
     """In canonical order."""
     k: Tensor
     """[3, 3, 3], px of the window."""
-    ground_plane: Tensor
-    """[F, 4] of zeros: the road is not known."""
     vehicle_from_camera: Tensor
     """[3, 4, 4], metres."""
 

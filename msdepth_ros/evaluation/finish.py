@@ -70,7 +70,7 @@ def finish(
             comparison = compare(str(against.path), against.summary, summary, against.limits)
         except MsdepthError as error:  # seen only now, for example since no truth is near enough in time
             refusal = error
-    keys = choose(read_frames(frames))
+    keys = choose(read_frames(frames), summary.variants[0])
     pictures = evaluation.pictures(keys)
     write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
     if refusal is not None:

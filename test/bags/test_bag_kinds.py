@@ -448,12 +448,14 @@ def test_any_damage_to_the_tables_gives_one_error_and_leaves_nothing_open(
     ("relative_file_paths:", "other:", "no 'relative_file_paths'"),
     ("rosbag2_bagfile_information:", "- ", "cannot be read"),
     ("message_count: 5", "message_count: many", "cannot be read"),
+    ("message_count: 5", "message_count: .inf", "cannot be read"),
+    ("message_count: 5", "message_count: !!int", "not valid YAML"),
 ])  # fmt: skip
 def test_damaged_metadata_is_named_with_the_way_around_it(tmp_path: Path, old: str, new: str, reason: str) -> None:
     folder = write_bag(tmp_path / "drive")
     path = folder / "metadata.yaml"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(MsdepthError, match=f"metadata.yaml .*{reason}.*move metadata.yaml away"):
+    with pytest.raises(MsdepthError, match=f"metadata.yaml.*{reason}.*move metadata.yaml away"):
         stamps(folder)
 
 

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from msdepth_ros.bags.bag_list import bag_names, expand_bags
+from msdepth_ros.core.arguments import DURATION_S, POSITIVE, START_S
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.folders import make_folder
 from msdepth_ros.core.model.info import ModelInfo, read_model
@@ -61,17 +62,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for example white:rgb@5-7s; repeatable. Kinds: black, white, noise, blur, drop, freeze")  # fmt: skip
     add("--ground-truth", metavar="TOPIC", help="depth images or a LiDAR PointCloud2; none does without (default: "
         ".../ground_truth/depth or .../ground_truth/points if the recording has it)")  # fmt: skip
-    add("--truth-tolerance", type=float, default=0.04, metavar="S",
+    add("--truth-tolerance", type=START_S, default=0.04, metavar="S",
         help="largest distance in time between a set and its ground truth (default: %(default)s)")  # fmt: skip
-    add("--start", type=float, default=0.0, metavar="S", help="leave out the first S seconds")
-    add("--duration", type=float, metavar="S", help="evaluate S seconds")
-    add("--every", type=int, default=1, metavar="N", help="evaluate every Nth set")
+    add("--start", type=START_S, default=0.0, metavar="S", help="leave out the first S seconds")
+    add("--duration", type=DURATION_S, metavar="S", help="evaluate S seconds")
+    add("--every", type=POSITIVE, default=1, metavar="N", help="evaluate every Nth set")
     add("--compare", type=Path, metavar="JSON", help="metrics.json of another evaluation: what got better or worse")
     add("--fail-if", action="append", default=[], metavar="METRIC=LOSS", help="exit with 3 if a metric got worse by "
         "more, for example abs_rel=2%% or delta_1=0.01; repeatable")  # fmt: skip
     add("--write-bag", action="store_true", help="also write DIR/bags/NAME: inputs and results, for RViz or Foxglove")
     add("--cluster", metavar="WHERE", help="work in parallel with Ray: local, or ray://HOST:PORT")
-    add("--workers", type=int, metavar="N", help="how many work at a time in a cluster (default: one for each CPU)")
+    add(
+        "--workers", type=POSITIVE, metavar="N", help="how many work at a time in a cluster (default: one for each CPU)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

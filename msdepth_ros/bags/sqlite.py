@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from msdepth_ros.bags.storage import INDEX, Channel, type_name
 from msdepth_ros.core.errors import MsdepthError
 
+JOURNALS = ("-journal", "-wal")
+"""What SQLite leaves beside a file, by the end of its name, when it was not closed."""
 SQLITE_START = b"SQLite format 3\0"
 _INDEX_QUERY = "SELECT timestamp, id, 0, topic_id FROM messages ORDER BY id"
 _TOPIC_COLUMNS = {"id": int, "name": str, "type": str, "serialization_format": str}
@@ -97,7 +99,7 @@ class SqliteFile:
 
     def _error(self, error: Exception) -> MsdepthError:
         """What SQLite says, with what to do."""
-        journal = [suffix for suffix in ("-journal", "-wal") if _has_content(self.path, suffix)]
+        journal = [suffix for suffix in JOURNALS if _has_content(self.path, suffix)]
         if journal:
             return MsdepthError(
                 f"{self.path} cannot be read: {error}; the recorder left {self.path.name}{journal[0]} beside it, which "
@@ -129,7 +131,7 @@ def _channel(row: Mapping[str, Any], definitions: Mapping[str, tuple[str, str]])
 
 def _uri(path: Path) -> str:
     """Opens read-only; without locks unless a journal has to be merged, so that read-only media will do."""
-    merge = any(_has_content(path, suffix) for suffix in ("-journal", "-wal"))
+    merge = any(_has_content(path, suffix) for suffix in JOURNALS)
     return f"file:{quote(str(path.resolve()))}?mode=ro{'' if merge else '&immutable=1'}"
 
 

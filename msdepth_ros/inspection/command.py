@@ -89,10 +89,11 @@ def describe(found: Survey) -> Iterator[str]:
     yield from (f"  note: {remark}" for remark in found.remarks)
     yield ""
     yield from _table(("topic", "type", "messages", "rate", "gaps", "longest", "content"), map(_topic, found.topics))
+    topics = {facts.topic: facts for facts in found.topics}
     if found.cameras:
         yield ""
-        head = ("camera", "images", "camera_info", "stamp to record", "starts after", "ends before", "stamps")
-        yield from _table(head, map(_camera, found.cameras))
+        head = ("camera", "images", "camera_info", "rate", "stamp to record", "starts after", "ends before", "stamps")
+        yield from _table(head, (_camera(camera, topics[camera.topic]) for camera in found.cameras))
     if found.skews:
         yield ""
         rows = [(f"{s.first} and {s.second}", *(f"{ms:.1f} ms" for ms in s[2:])) for s in found.skews]
@@ -124,15 +125,17 @@ def _topic(facts: TopicFacts) -> tuple[str, ...]:
     return facts.topic, facts.msgtype, str(facts.count), rate, str(facts.gaps or ""), longest, facts.content
 
 
-def _camera(facts: CameraFacts) -> tuple[str, ...]:
+def _camera(facts: CameraFacts, images: TopicFacts) -> tuple[str, ...]:
     """A row of the table of cameras."""
+    rates = (("", images.rate_hz), ("median ", images.median_hz))
+    rate = ", ".join(f"{name}{rate_hz:.1f} Hz" for name, rate_hz in rates if rate_hz is not None)
     words = [f"{facts.duplicates} repeated"] * bool(facts.duplicates) + [f"{facts.backwards} go back"] * bool(
         facts.backwards
     )
     start = f"{facts.late_start_s:.2f} s" + (" late" if facts.starts_late else "")
     end = f"{facts.early_end_s:.2f} s" + (" early" if facts.ends_early else "")
     delay = "" if facts.delay_ms is None else f"{facts.delay_ms:.1f} ms"
-    return facts.name, facts.topic, facts.info or "none", delay, start, end, ", ".join(words) or "in order"
+    return facts.name, facts.topic, facts.info or "none", rate, delay, start, end, ", ".join(words) or "in order"
 
 
 def _table(head: Sequence[str], rows: Any) -> Iterator[str]:

@@ -84,7 +84,7 @@ def _describe(message: Any) -> str:
     """Encoding and size of an image."""
     if hasattr(message, "step"):
         return f"{message.encoding} {message.width}x{message.height}"
-    size = compressed_size(bytes(memoryview(message.data)))
+    size = compressed_size(message.data)
     return f"{message.format!r}" + (f" {size[0]}x{size[1]}" if size else "")
 
 

@@ -8,14 +8,11 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from msdepth_ros.bags.bag_list import expand_bags
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.evaluation import command as evaluate
-from msdepth_ros.evaluation.options import EvaluateOptions
+from msdepth_ros.evaluation.arguments import add_recording_arguments, recording_options
 from msdepth_ros.inspection.facts import CameraFacts, Survey, TopicFacts
 from msdepth_ros.inspection.survey import survey_bag
 
@@ -28,17 +25,8 @@ EXIT_OK, EXIT_NOT_USABLE = 0, 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `msdepth info`."""
-    add = parser.add_argument
-    add("bags", nargs="+", metavar="BAG", help="recordings: folders or files, patterns, or list files (.txt)")
-    add("--json", action="store_true", help="print everything as JSON, one object for each recording")
-    add("--model", type=Path, help="as for evaluate")
-    add("--reference", choices=SPECTRA, help="as for evaluate")
-    add("--rig", type=Path, metavar="FILE", help="as for evaluate")
-    add("--params", type=Path, metavar="FILE", help="as for evaluate")
-    add("--topic", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
-    add("--camera-info", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
-    add("--drop", action="append", default=[], metavar="SPECTRA", help="as for evaluate; repeatable")
-    add("--ground-truth", metavar="TOPIC", help="as for evaluate")
+    add_recording_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, one object for each recording")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MsdepthError: Not one recording can be opened.
     """
-    options = _options(arguments)
+    options = recording_options(arguments)
     paths = expand_bags(arguments.bags)
     surveys, errors = [], []
     for path in paths:
@@ -69,15 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
     for text in errors:
         print(f"msdepth: error: {text}", file=sys.stderr)
     return EXIT_NOT_USABLE if errors or any(found.problems for found in surveys) else EXIT_OK
-
-
-def _options(arguments: argparse.Namespace) -> EvaluateOptions:
-    """What evaluate would make of these arguments, everything else being left out."""
-    parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
-    everything = parser.parse_args([*arguments.bags, "--out", "."])
-    vars(everything).update(vars(arguments))
-    return evaluate.make_options(everything)
 
 
 def describe(found: Survey) -> Iterator[str]:

@@ -24,7 +24,7 @@ from msdepth_ros.bags.bag import Bag
 from msdepth_ros.core.camera.camera_info import camera_model_from_info
 from msdepth_ros.core.camera.images import decode_image
 from msdepth_ros.core.camera.view import make_view
-from msdepth_ros.core.model.published_depth import IMAGES
+from msdepth_ros.core.published_images import IMAGES
 from msdepth_ros.core.spectra import normalise
 from msdepth_ros.core.visualize import colourise
 from msdepth_ros.results.frame import FrameRecord

@@ -14,17 +14,17 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from msdepth_ros.bags.bag import CAMERA_INFO, IMAGE, Bag, Payload, ros2_typestore
 from msdepth_ros.bags.calibration import TF_STATIC, load_calibration
+from msdepth_ros.core import published_images
 from msdepth_ros.core.camera.transforms import quaternion
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.model import published_depth
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.planner import BagPlan, sources_of
 from msdepth_ros.evaluation.run.compute import Computed
 
 NODE = "/fused_depth"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
-_INFO_TOPIC = f"{NODE}/{published_depth.CAMERA_INFO}"
-OUTPUTS = {**{f"{NODE}/{name}": IMAGE for name in published_depth.IMAGES}, _INFO_TOPIC: CAMERA_INFO}
+_INFO_TOPIC = f"{NODE}/{published_images.CAMERA_INFO}"
+OUTPUTS = {**{f"{NODE}/{name}": IMAGE for name in published_images.IMAGES}, _INFO_TOPIC: CAMERA_INFO}
 """Topics of the results: named as the node names them."""
 _NEVER = QosTime(0x7FFFFFFF, 0x7FFFFFFF)
 _LATCHED = Qos(
@@ -117,8 +117,8 @@ class ResultBag:
         self._copy_until(log_ns)
         header = self._header(planned.stamp_ns, computed.frame_id)
         limits = {"min_m": self._options.settings.depth_min_m, "max_m": computed.max_m}
-        for name in published_depth.IMAGES:
-            image = published_depth.published_image(name, computed.result, computed.depth_m, **limits)
+        for name in published_images.IMAGES:
+            image = published_images.published_image(name, computed.result, computed.depth_m, **limits)
             self._write(f"{NODE}/{name}", log_ns, self._image(header, *image))
         info = self._camera_info(header, computed.depth_m.shape, computed.result.intrinsics)
         self._write(_INFO_TOPIC, log_ns, info)

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from msdepth_ros.core.model.engine import DepthResult
-from msdepth_ros.core.model.published_depth import CAMERA_INFO, IMAGES, published_image
+from msdepth_ros.core.published_images import CAMERA_INFO, IMAGES, published_image
 from msdepth_ros.ros.messages import array_to_image, pinhole_camera_info
 
 _DEPTH_OF_QUEUE = 5

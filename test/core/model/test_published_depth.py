@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from msdepth_ros.core.model.published_depth import CONFIDENCE, VIEW_CONFIDENCE, published_depth_m, published_image
+from msdepth_ros.core.model.published_depth import published_depth_m
+from msdepth_ros.core.published_images import CONFIDENCE, VIEW_CONFIDENCE, published_image
 from msdepth_ros.core.spectra import SPECTRA
 
 NAN, INF = np.nan, np.inf

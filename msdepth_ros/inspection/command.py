@@ -6,12 +6,13 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 from msdepth_ros.bags.bag_list import expand_bags
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.text_table import text_table
 from msdepth_ros.evaluation.arguments import add_recording_arguments, recording_options
 from msdepth_ros.inspection.facts import CameraFacts, Survey, TopicFacts
 from msdepth_ros.inspection.survey import survey_bag
@@ -67,16 +68,18 @@ def describe(found: Survey) -> Iterator[str]:
     yield f"{found.path}: {when}{count} messages on {len(found.topics)} topics"
     yield from (f"  note: {remark}" for remark in found.remarks)
     yield ""
-    yield from _table(("topic", "type", "messages", "rate", "gaps", "longest", "content"), map(_topic, found.topics))
+    yield from text_table(
+        ("topic", "type", "messages", "rate", "gaps", "longest", "content"), map(_topic, found.topics)
+    )
     topics = {facts.topic: facts for facts in found.topics}
     if found.cameras:
         yield ""
         head = ("camera", "images", "camera_info", "rate", "stamp to record", "starts after", "ends before", "stamps")
-        yield from _table(head, (_camera(camera, topics[camera.topic]) for camera in found.cameras))
+        yield from text_table(head, (_camera(camera, topics[camera.topic]) for camera in found.cameras))
     if found.skews:
         yield ""
         rows = [(f"{s.first} and {s.second}", *(f"{ms:.1f} ms" for ms in s[2:])) for s in found.skews]
-        yield from _table(("stamps between", "median", "95 %", "largest"), rows)
+        yield from text_table(("stamps between", "median", "95 %", "largest"), rows)
     yield ""
     yield f"calibration: {_calibration(found)}"
     if found.sets:
@@ -115,14 +118,6 @@ def _camera(facts: CameraFacts, images: TopicFacts) -> tuple[str, ...]:
     end = f"{facts.early_end_s:.2f} s" + (" early" if facts.ends_early else "")
     delay = "" if facts.delay_ms is None else f"{facts.delay_ms:.1f} ms"
     return facts.name, facts.topic, facts.info or "none", rate, delay, start, end, ", ".join(words) or "in order"
-
-
-def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
-    """Columns of text, two spaces apart."""
-    everything = [tuple(head), *rows]
-    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
-    for row in everything:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _plain(found: Survey) -> dict[str, Any]:

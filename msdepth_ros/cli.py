@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from msdepth_ros import __version__
+from msdepth_ros.core.arguments import Parser
 from msdepth_ros.core.errors import MsdepthError
 
 EXIT_BAD_INPUT = 2
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if COMMANDS[name].takes_ros_arguments:
             code = module.main(rest)
             return code
-        parser = argparse.ArgumentParser(prog=f"msdepth {name}", description=module.DESCRIPTION)
+        parser = Parser(prog=f"msdepth {name}", description=module.DESCRIPTION)
         module.add_arguments(parser)
         code = module.run(parser.parse_intermixed_args(rest))
         return code
@@ -85,9 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     """Describes the command as a whole; whatever it is given ends in help, the version or an error."""
-    parser = argparse.ArgumentParser(
-        prog="msdepth", description="Dense metric depth from RGB, near-infrared and thermal cameras."
-    )
+    parser = Parser(prog="msdepth", description="Dense metric depth from RGB, near-infrared and thermal cameras.")
     parser.add_argument("--version", action="version", version=f"msdepth {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(COMMANDS)}}}")
     for name, command in COMMANDS.items():

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from msdepth_ros.core.arguments import whole_number
 from msdepth_ros.core.camera.ground import NO_SOURCE, GroundSource
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
@@ -66,8 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="ONNX model with its card beside it (default: the one that ships)")
     parser.add_argument(
         "--nir-bits",
-        type=int,
-        choices=range(1, 17),
+        type=whole_number(at_least=1, at_most=16),
         default=16,
         metavar="BITS",
         help="significant bits of a 16-bit NIR image, 1 to 16 (default: %(default)s)",

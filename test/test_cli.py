@@ -289,10 +289,7 @@ def test_provider_that_is_not_there(workplace: Workplace, capsys: pytest.Capture
     ],
 )
 def test_wrong_arguments(capsys: pytest.CaptureFixture[str], arguments: list[str], text: str) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
-    assert caught.value.code == 2
-    assert text in capsys.readouterr().err
+    expect_error(capsys, arguments, text)
 
 
 # The command as a whole.

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from msdepth_ros.bags.files import place_of
 from msdepth_ros.core.errors import MsdepthError
 
 LIST_SUFFIX = ".txt"
@@ -52,7 +53,7 @@ def _expand(argument: str, folder: Path, *, lists: bool) -> Iterator[Path]:
     path = folder / argument
     if path.exists() or not _MAGIC & set(argument):
         if path.suffix.lower() != LIST_SUFFIX:
-            yield path
+            yield place_of(path)
         elif lists:
             yield from _read_list(path)
         else:

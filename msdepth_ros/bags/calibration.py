@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.bags.bag import Bag
+from msdepth_ros.bags.files import RIG_BESIDE_BAG
 from msdepth_ros.bags.topics import Sources, find_camera_info
 from msdepth_ros.core.camera.camera_info import camera_model_from_info
 from msdepth_ros.core.camera.ground import NO_SOURCE, GroundSource
@@ -20,7 +21,6 @@ from msdepth_ros.core.camera.transforms import TransformTree, rigid_matrix
 from msdepth_ros.core.errors import MsdepthError
 
 TF_STATIC = "/tf_static"
-RIG_BESIDE_BAG = "rig.yaml"
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,12 @@ from msdepth_ros.bags.decompress import ZSTD_START, unpack_file
 from msdepth_ros.bags.mcap import McapFile
 from msdepth_ros.bags.mcap_records import MAGIC
 from msdepth_ros.bags.metadata import FILE_NAME, Metadata, read_metadata
-from msdepth_ros.bags.sqlite import SQLITE_START, SqliteFile
+from msdepth_ros.bags.sqlite import JOURNALS, SQLITE_START, SqliteFile
 from msdepth_ros.bags.storage import Storage
 from msdepth_ros.core.errors import MsdepthError
 
 SUFFIXES = (".mcap", ".db3")
+RIG_BESIDE_BAG = "rig.yaml"
 _PACKED = ".zstd"
 _ROS1_START = b"#ROSBAG V"
 _SPLIT = re.compile(r"_?(\d+)$")
@@ -35,6 +36,24 @@ class BagFiles(NamedTuple):
     metadata: Metadata | None
 
 
+def place_of(path: Path) -> Path:
+    """The folder or the storage file of a recording, of which metadata.yaml may be given, too."""
+    return path.parent if path.name == FILE_NAME else path
+
+
+def files_of(path: Path) -> list[Path]:
+    """Every file that may decide what is read of a recording: all of its folder, or one with what belongs to it.
+
+    Args:
+        path: As for `find_files`; it need not be a recording.
+    """
+    path = place_of(path)
+    if not path.is_file():
+        return sorted(member for member in path.glob("*") if member.is_file())
+    beside = [path.with_name(path.name + suffix) for suffix in JOURNALS]
+    return [path, *(file for file in (*beside, path.with_name(RIG_BESIDE_BAG)) if file.is_file())]
+
+
 def find_files(path: Path) -> BagFiles:
     """The storage files of a recording.
 
@@ -44,8 +63,7 @@ def find_files(path: Path) -> BagFiles:
     Raises:
         MsdepthError: There is no recording, or more than one.
     """
-    if path.name == FILE_NAME:
-        path = path.parent
+    path = place_of(path)
     if not path.exists():
         raise MsdepthError("does not exist; give the folder of a recording, or its .mcap or .db3 file")
     if path.is_file():

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.safe_yaml import load_yaml
 
 FILE_NAME = "metadata.yaml"
 _NEWEST = 9
-_MAX_BYTES = 64 << 20
+_MAX_BYTES = 16 << 20
 _WITHOUT = "or move metadata.yaml away, then the storage files are read without it"
 
 
@@ -40,10 +41,8 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         MsdepthError: It is damaged, or of a version that is not known.
     """
+    document = load_yaml(path, "metadata of rosbag2", f"restore it, {_WITHOUT}", max_bytes=_MAX_BYTES)
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise MsdepthError(f"{path} has more than {_MAX_BYTES} bytes; it is no metadata of rosbag2, {_WITHOUT}")
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
         information = document["rosbag2_bagfile_information"]
         version = information["version"]
         if not isinstance(version, int) or not 1 <= version <= _NEWEST:
@@ -51,7 +50,7 @@ def read_metadata(path: Path) -> Metadata:
         return _parse(information)
     except KeyError as error:
         raise MsdepthError(f"{path} has no {error}; it is damaged: restore it, {_WITHOUT}") from error
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise MsdepthError(f"{path} cannot be read: {reason}; restore it, {_WITHOUT}") from error
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rosbags.interfaces import QosDurability, QosReliability
+from rosbags.interfaces import Qos, QosDurability, QosReliability
 from rosbags.rosbag2.metadata import parse_qos
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.safe_yaml import MAX_BYTES, parse_yaml
 
 _ALWAYS_LATCHED = ("/tf_static", "/robot_description")
 _DEPTH = 10
 _MOST = 1000
+_ADVICE = "leave the topic out, or repair metadata.yaml"
 
 
 class RecordedQos(NamedTuple):
@@ -42,14 +44,27 @@ def recorded_qos(topic: str, text: str, message_count: int) -> RecordedQos:
     Raises:
         MsdepthError: The text cannot be read.
     """
-    try:
-        profiles = parse_qos(text)
-    except Exception as error:  # rosbags raises whatever a text leads to
-        reason = " ".join(str(error).split())[:200]
-        raise MsdepthError(f"the QoS profiles of {topic} cannot be read: {reason}") from error
+    profiles = _profiles(topic, text)
     reliable = {profile.reliability != QosReliability.BEST_EFFORT for profile in profiles}
     latched = {profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles}
     # Unlimited or unknown depths are written as 0.
     depth = min(_MOST, max((profile.depth for profile in profiles), default=0) or _DEPTH)
     is_latched = latched == {True} or (not profiles and topic in _ALWAYS_LATCHED)
     return RecordedQos(min(_MOST, max(depth, message_count)) if is_latched else depth, reliable != {False}, is_latched)
+
+
+def _profiles(topic: str, text: str) -> list[Qos]:
+    """The offered profiles, read with the bounds of every YAML that others wrote."""
+    where = f"the QoS profiles of {topic}"
+    if len(text) > MAX_BYTES:
+        raise MsdepthError(f"{where} have {len(text)} characters; {_ADVICE}")
+    document = parse_yaml(text, where, _ADVICE)
+    try:
+        profiles = parse_qos(document or [])
+    except Exception as error:  # rosbags raises whatever a document leads to
+        reason = " ".join(str(error).split())[:200]
+        raise MsdepthError(f"{where} cannot be read: {reason}; {_ADVICE}") from error
+    for profile in profiles:
+        if type(profile.depth) is not int or profile.depth < 0:
+            raise MsdepthError(f"{where} have depth {str(profile.depth)[:80]!r}; {_ADVICE}")
+    return profiles

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msdepth_ros.core.arguments import DURATION_S, SPEED, whole_number
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.folders import make_folder
 
@@ -33,9 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bag", type=Path, help=f"the drive to play (default: {_SAMPLE} of the project)")
     parser.add_argument("--rig", type=Path, help="calibration of its cameras (default: rig.yaml in the bag)")
     parser.add_argument("--model", type=Path, help="model to run (default: the one that ships with the package)")
-    parser.add_argument("--domain-id", type=int, help="ROS_DOMAIN_ID, 0 to 101 (default: one of its own)")
-    parser.add_argument("--duration", type=float, metavar="S", help="play only the first S seconds")
-    parser.add_argument("--rate", type=float, default=1.0, help="playing speed (default: %(default)s)")
+    parser.add_argument("--domain-id", type=whole_number(at_least=0, at_most=101),
+                        help="ROS_DOMAIN_ID; others have no UDP ports (default: one of its own)")  # fmt: skip
+    parser.add_argument("--duration", type=DURATION_S, metavar="S", help="play only the first S seconds")
+    parser.add_argument("--rate", type=SPEED, default=1.0, help="playing speed (default: %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -90,14 +92,9 @@ def find_inputs(options: argparse.Namespace) -> tuple[Path, Path]:
     from msdepth_ros.bags.bag import Bag
     from msdepth_ros.core.camera.rig import Rig
     from msdepth_ros.core.model.info import default_model_path, read_model
-    from msdepth_ros.playback.camera_messages import PlaybackConfig, check_rate, find_sources
+    from msdepth_ros.playback.camera_messages import PlaybackConfig, find_sources
     from msdepth_ros.ros.transport import share_path
 
-    check_rate(options.rate)
-    if options.duration is not None and not options.duration > 0:
-        raise MsdepthError(f"duration {options.duration}: it must be above 0 seconds")
-    if options.domain_id is not None and not 0 <= options.domain_id <= 101:
-        raise MsdepthError(f"domain id {options.domain_id}: use 0 to 101, others have no UDP ports")
     try:
         bag = (options.bag or share_path(_SAMPLE)).resolve()
     except MsdepthError as error:

@@ -7,17 +7,18 @@ import importlib.util
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from msdepth_ros.bags.bag_list import bag_names, expand_bags
+from msdepth_ros.core.arguments import DURATION_S, POSITIVE, START_S
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.folders import make_folder
 from msdepth_ros.core.model.info import ModelInfo, read_model
 from msdepth_ros.core.progress import ProgressBar
-from msdepth_ros.core.settings import DEFAULTS, Settings, read_parameter_file
-from msdepth_ros.core.spectra import SPECTRA, check_spectrum
+from msdepth_ros.evaluation.arguments import add_recording_arguments, recording_options
 from msdepth_ros.evaluation.checks import Checked, check_recordings
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.faults import parse_fault
@@ -32,7 +33,6 @@ DESCRIPTION = (
     "where there is ground truth, and writes report.html, metrics.json and frames.parquet. Needs no ROS installation."
 )
 EXIT_OK, EXIT_FAILED_BAGS, EXIT_WORSE = 0, 1, 3
-NO_TRUTH = "none"
 BAGS = "bags"
 """Folder below --out for what --write-bag writes."""
 
@@ -40,38 +40,25 @@ BAGS = "bags"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `msdepth evaluate`."""
     add = parser.add_argument
-    add("bags", nargs="+", metavar="BAG", help="recordings: folders or files, patterns, or list files (.txt)")
+    add_recording_arguments(parser)
     add("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    add("--model", type=Path, help="ONNX model with its card beside it (default: the one that ships)")
-    add("--reference", choices=SPECTRA, help="camera whose frame the depth is in (default: rgb)")
-    add(
-        "--rig",
-        type=Path,
-        metavar="FILE",
-        help="Kalibr camchain (default: camera_info and /tf_static of the recording)",
-    )
-    add("--params", type=Path, metavar="FILE", help="parameter file of the node; the options here go before it")
-    add("--topic", action="append", default=[], metavar="SPECTRUM=TOPIC", help="image topic of a camera; repeatable")
-    add("--camera-info", action="append", default=[], metavar="SPECTRUM=TOPIC", help="its camera_info; repeatable")
     add("--providers", help="what the model runs on: auto, or some of tensorrt,cuda,cpu")
-    add("--drop", action="append", default=[], metavar="SPECTRA",
-        help="evaluate without these cameras, for example thermal or rgb,nir; repeatable")  # fmt: skip
     add("--sweep", action="store_true", help="evaluate every subset of the cameras")
     add("--inject", action="append", default=[], metavar="FAULT",
         help="for example white:rgb@5-7s; repeatable. Kinds: black, white, noise, blur, drop, freeze")  # fmt: skip
-    add("--ground-truth", metavar="TOPIC", help="depth images or a LiDAR PointCloud2; none does without (default: "
-        ".../ground_truth/depth or .../ground_truth/points if the recording has it)")  # fmt: skip
-    add("--truth-tolerance", type=float, default=0.04, metavar="S",
+    add("--truth-tolerance", type=START_S, default=0.04, metavar="S",
         help="largest distance in time between a set and its ground truth (default: %(default)s)")  # fmt: skip
-    add("--start", type=float, default=0.0, metavar="S", help="leave out the first S seconds")
-    add("--duration", type=float, metavar="S", help="evaluate S seconds")
-    add("--every", type=int, default=1, metavar="N", help="evaluate every Nth set")
+    add("--start", type=START_S, default=0.0, metavar="S", help="leave out the first S seconds")
+    add("--duration", type=DURATION_S, metavar="S", help="evaluate S seconds")
+    add("--every", type=POSITIVE, default=1, metavar="N", help="evaluate every Nth set")
     add("--compare", type=Path, metavar="JSON", help="metrics.json of another evaluation: what got better or worse")
     add("--fail-if", action="append", default=[], metavar="METRIC=LOSS", help="exit with 3 if a metric got worse by "
         "more, for example abs_rel=2%% or delta_1=0.01; repeatable")  # fmt: skip
     add("--write-bag", action="store_true", help="also write DIR/bags/NAME: inputs and results, for RViz or Foxglove")
     add("--cluster", metavar="WHERE", help="work in parallel with Ray: local, or ray://HOST:PORT")
-    add("--workers", type=int, metavar="N", help="how many work at a time in a cluster (default: one for each CPU)")
+    add(
+        "--workers", type=POSITIVE, metavar="N", help="how many work at a time in a cluster (default: one for each CPU)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_report_tools()
     from msdepth_ros.evaluation.finish import finish, read_against
 
-    options = make_options(arguments)
+    options = _options(arguments)
     against = read_against(arguments.compare, [parse_limit(text) for text in arguments.fail_if])
     checked = _check_input(arguments, options)
     if against is not None:
@@ -115,28 +102,15 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_FAILED_BAGS if evaluation.failed else EXIT_OK
 
 
-def make_options(arguments: argparse.Namespace) -> EvaluateOptions:
+def _options(arguments: argparse.Namespace) -> EvaluateOptions:
     """What the arguments ask for.
 
     Raises:
         MsdepthError: Something is written wrongly, or makes no sense.
     """
-    values = {**DEFAULTS, **(read_parameter_file(arguments.params) if arguments.params else {})}
-    given = {
-        "reference": arguments.reference,
-        "model.path": None if arguments.model is None else str(arguments.model.resolve()),
-        "model.providers": arguments.providers,
-    }
-    values |= {name: value for name, value in given.items() if value is not None}
-    truth = arguments.ground_truth
-    return EvaluateOptions(
-        Settings.from_values(values),
-        rig=None if arguments.rig is None else arguments.rig.resolve(),
-        images=_by_spectrum("--topic", arguments.topic),
-        infos=_by_spectrum("--camera-info", arguments.camera_info),
-        ground_truth="" if truth == NO_TRUTH else truth,
+    return replace(
+        recording_options(arguments, providers=arguments.providers),
         truth_tolerance_s=arguments.truth_tolerance,
-        drop=tuple(check_spectrum(name.strip()) for name in ",".join(arguments.drop).split(",") if name.strip()),
         sweep=arguments.sweep,
         faults=tuple(parse_fault(text) for text in arguments.inject),
         start_s=arguments.start,
@@ -215,17 +189,6 @@ def _about(evaluation: Evaluation, options: EvaluateOptions, info: ModelInfo, wa
         workers=evaluation.workers,
         reused_sets=evaluation.reused_sets,
     )
-
-
-def _by_spectrum(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """Reads SPECTRUM=TOPIC."""
-    topics = {}
-    for text in texts:
-        spectrum, _, topic = text.partition("=")
-        if spectrum not in SPECTRA or not topic.startswith("/"):
-            raise MsdepthError(f"{option} {text!r}: write SPECTRUM=TOPIC, for example rgb=/camera/image_raw")
-        topics[spectrum] = topic
-    return topics
 
 
 def _report_failures(failed: Mapping[str, str], count: int) -> None:

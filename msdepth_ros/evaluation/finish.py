@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.text_table import text_table
 from msdepth_ros.evaluation.run.local import Evaluation
 from msdepth_ros.report.frame_pictures import choose
 from msdepth_ros.report.page import write_page
@@ -70,7 +71,7 @@ def finish(
             comparison = compare(str(against.path), against.summary, summary, against.limits)
         except MsdepthError as error:  # seen only now, for example since no truth is near enough in time
             refusal = error
-    keys = choose(read_frames(frames))
+    keys = choose(read_frames(frames), summary.variants[0])
     pictures = evaluation.pictures(keys)
     write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
     if refusal is not None:
@@ -101,7 +102,7 @@ def table(summary: Summary) -> str:
         "confidence",
         "agreement",
     )
-    rows: list[tuple[str, ...]] = [head]
+    rows: list[tuple[str, ...]] = []
     for variant in summary.variants:
         results = summary.document["results"][variant]
         rows.append(_row(variant, results["all"]))
@@ -109,14 +110,7 @@ def table(summary: Summary) -> str:
             rows += [_row(f"  in sets of {name}", result) for name, result in results["by_spectra"].items()]
         if len(results["by_bag"]) > 1:
             rows += [_row(f"  in {name}", result) for name, result in results["by_bag"].items()]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return "\n".join(text_table(head, rows, numbers_from=1, rule=True))
 
 
 def _row(name: str, result: Any) -> tuple[str, ...]:
@@ -135,12 +129,12 @@ def comparison_table(comparison: Comparison) -> str:
     lines = [f"compared with {comparison.name}:", *([f"  {comparison.scope}"] if comparison.scope else [])]
     lines += [f"  not quite comparable: {difference}" for difference in comparison.differences]
     changed = [change for change in comparison.changes if change.verdict != "same"]
-    width = max((len(change.metric) for change in changed), default=0)
-    for change in changed:
-        mark = "  FAILED" if change.failed else ""
-        lines.append(
-            f"  {change.variant}  {change.metric.ljust(width)}  {change.before:.4f} -> {change.after:.4f}  "
-            f"{change.verdict}{mark}"
-        )
+    head = ("  cameras", "metric", "before", "now", "verdict")
+    rows = [
+        (f"  {change.variant}", change.metric, f"{change.before:.4f}", f"{change.after:.4f}",
+         change.verdict + ("  FAILED" if change.failed else ""))
+        for change in changed
+    ]  # fmt: skip
+    lines += text_table(head, rows) if rows else []
     same = len(comparison.changes) - len(changed)
     return "\n".join([*lines, f"  {same} of {len(comparison.changes)} metrics are the same"])

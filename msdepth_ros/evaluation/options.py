@@ -11,6 +11,7 @@ from typing import Any
 from msdepth_ros.bags.bag import Bag
 from msdepth_ros.bags.calibration import Calibration, load_calibration
 from msdepth_ros.bags.topics import Sources
+from msdepth_ros.core.arguments import LONGEST_S
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.injection.faults import FaultSpan
 from msdepth_ros.core.model.engine import DepthEngine, default_model_path
@@ -59,13 +60,12 @@ class EvaluateOptions:
         """Refuse what makes no sense."""
         if self.every < 1:
             raise MsdepthError(f"--every {self.every}: it must be at least 1, which is every set")
-        if self.start_s < 0 or (self.duration_s is not None and not self.duration_s > 0):
-            raise MsdepthError(
-                f"--start {self.start_s} --duration {self.duration_s}: the start must not be negative, the duration "
-                "must be above 0 seconds"
-            )
-        if self.truth_tolerance_s < 0:
-            raise MsdepthError(f"--truth-tolerance {self.truth_tolerance_s}: it must not be negative")
+        times_s = {"start": self.start_s, "duration": self.duration_s or 0.0, "truth-tolerance": self.truth_tolerance_s}
+        for name, time_s in times_s.items():
+            if not 0.0 <= time_s <= LONGEST_S:
+                raise MsdepthError(f"--{name} {time_s}: it must be from 0 to {LONGEST_S:g} seconds")
+        if self.duration_s is not None and not self.duration_s > 0:
+            raise MsdepthError(f"--duration {self.duration_s}: it must be above 0 seconds")
         if self.settings.sync_policy != "spectral":
             raise MsdepthError(
                 f"parameter sync.policy is {self.settings.sync_policy!r}, which message_filters decides while the node "

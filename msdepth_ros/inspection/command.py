@@ -6,16 +6,14 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from msdepth_ros.bags.bag_list import expand_bags
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.evaluation import command as evaluate
-from msdepth_ros.evaluation.options import EvaluateOptions
+from msdepth_ros.core.text_table import text_table
+from msdepth_ros.evaluation.arguments import add_recording_arguments, recording_options
 from msdepth_ros.inspection.facts import CameraFacts, Survey, TopicFacts
 from msdepth_ros.inspection.survey import survey_bag
 
@@ -28,17 +26,8 @@ EXIT_OK, EXIT_NOT_USABLE = 0, 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `msdepth info`."""
-    add = parser.add_argument
-    add("bags", nargs="+", metavar="BAG", help="recordings: folders or files, patterns, or list files (.txt)")
-    add("--json", action="store_true", help="print everything as JSON, one object for each recording")
-    add("--model", type=Path, help="as for evaluate")
-    add("--reference", choices=SPECTRA, help="as for evaluate")
-    add("--rig", type=Path, metavar="FILE", help="as for evaluate")
-    add("--params", type=Path, metavar="FILE", help="as for evaluate")
-    add("--topic", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
-    add("--camera-info", action="append", default=[], metavar="SPECTRUM=TOPIC", help="as for evaluate; repeatable")
-    add("--drop", action="append", default=[], metavar="SPECTRA", help="as for evaluate; repeatable")
-    add("--ground-truth", metavar="TOPIC", help="as for evaluate")
+    add_recording_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print everything as JSON, one object for each recording")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -53,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MsdepthError: Not one recording can be opened.
     """
-    options = _options(arguments)
+    options = recording_options(arguments)
     paths = expand_bags(arguments.bags)
     surveys, errors = [], []
     for path in paths:
@@ -71,15 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_NOT_USABLE if errors or any(found.problems for found in surveys) else EXIT_OK
 
 
-def _options(arguments: argparse.Namespace) -> EvaluateOptions:
-    """What evaluate would make of these arguments, everything else being left out."""
-    parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
-    everything = parser.parse_args([*arguments.bags, "--out", "."])
-    vars(everything).update(vars(arguments))
-    return evaluate.make_options(everything)
-
-
 def describe(found: Survey) -> Iterator[str]:
     """A survey as lines of text."""
     start = datetime.fromtimestamp(found.start_ns * 1e-9, timezone.utc).isoformat(" ", "milliseconds")
@@ -88,15 +68,18 @@ def describe(found: Survey) -> Iterator[str]:
     yield f"{found.path}: {when}{count} messages on {len(found.topics)} topics"
     yield from (f"  note: {remark}" for remark in found.remarks)
     yield ""
-    yield from _table(("topic", "type", "messages", "rate", "gaps", "longest", "content"), map(_topic, found.topics))
+    yield from text_table(
+        ("topic", "type", "messages", "rate", "gaps", "longest", "content"), map(_topic, found.topics)
+    )
+    topics = {facts.topic: facts for facts in found.topics}
     if found.cameras:
         yield ""
-        head = ("camera", "images", "camera_info", "stamp to record", "starts after", "ends before", "stamps")
-        yield from _table(head, map(_camera, found.cameras))
+        head = ("camera", "images", "camera_info", "rate", "stamp to record", "starts after", "ends before", "stamps")
+        yield from text_table(head, (_camera(camera, topics[camera.topic]) for camera in found.cameras))
     if found.skews:
         yield ""
         rows = [(f"{s.first} and {s.second}", *(f"{ms:.1f} ms" for ms in s[2:])) for s in found.skews]
-        yield from _table(("stamps between", "median", "95 %", "largest"), rows)
+        yield from text_table(("stamps between", "median", "95 %", "largest"), rows)
     yield ""
     yield f"calibration: {_calibration(found)}"
     if found.ground:
@@ -126,23 +109,17 @@ def _topic(facts: TopicFacts) -> tuple[str, ...]:
     return facts.topic, facts.msgtype, str(facts.count), rate, str(facts.gaps or ""), longest, facts.content
 
 
-def _camera(facts: CameraFacts) -> tuple[str, ...]:
+def _camera(facts: CameraFacts, images: TopicFacts) -> tuple[str, ...]:
     """A row of the table of cameras."""
+    rates = (("", images.rate_hz), ("median ", images.median_hz))
+    rate = ", ".join(f"{name}{rate_hz:.1f} Hz" for name, rate_hz in rates if rate_hz is not None)
     words = [f"{facts.duplicates} repeated"] * bool(facts.duplicates) + [f"{facts.backwards} go back"] * bool(
         facts.backwards
     )
     start = f"{facts.late_start_s:.2f} s" + (" late" if facts.starts_late else "")
     end = f"{facts.early_end_s:.2f} s" + (" early" if facts.ends_early else "")
     delay = "" if facts.delay_ms is None else f"{facts.delay_ms:.1f} ms"
-    return facts.name, facts.topic, facts.info or "none", delay, start, end, ", ".join(words) or "in order"
-
-
-def _table(head: Sequence[str], rows: Any) -> Iterator[str]:
-    """Columns of text, two spaces apart."""
-    everything = [tuple(head), *rows]
-    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
-    for row in everything:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    return facts.name, facts.topic, facts.info or "none", rate, delay, start, end, ", ".join(words) or "in order"
 
 
 def _plain(found: Survey) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from msdepth_ros.bags.bag import Bag
 from msdepth_ros.bags.topics import CameraTopics
 
 _EDGE_PERIODS = 2.5
+_GAP_PERIODS = 2.5
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class TopicFacts:
         topic: Its name.
         msgtype: Its type.
         count: Messages.
-        rate_hz: By the median interval; None for fewer than two messages.
+        rate_hz: Messages by the length of the recording; None for fewer than two messages.
+        median_hz: By the median interval: of a camera without the images that are missing; None where that is 0.
         gaps: Intervals longer than 2.5 times the median.
         longest_s: The longest interval.
         content: Encoding and size of images, by the first one; empty for other types.
@@ -33,6 +35,7 @@ class TopicFacts:
     msgtype: str
     count: int
     rate_hz: float | None
+    median_hz: float | None
     gaps: int
     longest_s: float
     content: str
@@ -126,6 +129,32 @@ class Survey:
     sets: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def topic_facts(
+    topic: str, msgtype: str, times_ns: NDArray[np.int64], duration_ns: int, content: str = ""
+) -> TopicFacts:
+    """Facts by the times.
+
+    Args:
+        topic: Its name.
+        msgtype: Its type.
+        times_ns: When its messages were recorded [N], rising.
+        duration_ns: Length of the recording.
+        content: Encoding and size of its images.
+    """
+    steps_s = np.diff(times_ns) * 1e-9
+    median_s = float(np.median(steps_s)) if len(steps_s) else 0.0
+    return TopicFacts(
+        topic,
+        msgtype,
+        len(times_ns),
+        len(times_ns) / (duration_ns * 1e-9) if len(steps_s) and duration_ns > 0 else None,
+        1 / median_s if median_s > 0 else None,
+        int((steps_s > _GAP_PERIODS * median_s).sum()) if median_s > 0 else 0,
+        float(steps_s.max()) if len(steps_s) else 0.0,
+        content,
+    )
 
 
 def camera_facts(bag: Bag, name: str, topics: CameraTopics, track: NDArray[np.int64]) -> CameraFacts:

@@ -22,10 +22,9 @@ from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.planner import simulate, sources_of
-from msdepth_ros.inspection.facts import Survey, TopicFacts, camera_facts, skew_between
+from msdepth_ros.inspection.facts import Survey, TopicFacts, camera_facts, skew_between, topic_facts
 from msdepth_ros.scoring.ground_truth import TruthReader
 
-_GAP_PERIODS = 2.5
 _STAMP_END = 12  # encapsulation and stamp
 
 
@@ -69,30 +68,20 @@ def _attempt(problems: list[str], action: Callable[[], Any]) -> Any:
 def _topic(bag: Bag, name: str) -> TopicFacts:
     """Facts by the index, and the first image."""
     msgtype, count = bag.topics[name]
-    steps_s = np.diff(bag.times_ns(name)) * 1e-9
-    median_s = float(np.median(steps_s)) if len(steps_s) else 0.0
     content = ""
     if count and msgtype in (IMAGE, COMPRESSED_IMAGE):
         try:
             content = _describe(next(bag.messages([name])).message)
         except MsdepthError as error:
             content = f"unreadable: {error}"
-    return TopicFacts(
-        name,
-        msgtype,
-        count,
-        1 / median_s if median_s > 0 else None,
-        int((steps_s > _GAP_PERIODS * median_s).sum()) if median_s > 0 else 0,
-        float(steps_s.max()) if len(steps_s) else 0.0,
-        content,
-    )
+    return topic_facts(name, msgtype, bag.times_ns(name), bag.duration_ns, content)
 
 
 def _describe(message: Any) -> str:
     """Encoding and size of an image."""
     if hasattr(message, "step"):
         return f"{message.encoding} {message.width}x{message.height}"
-    size = compressed_size(bytes(memoryview(message.data)))
+    size = compressed_size(message.data)
     return f"{message.format!r}" + (f" {size[0]}x{size[1]}" if size else "")
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msdepth_ros.core.arguments import COUNT, Parser
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
 from msdepth_ros.live.recorder import Recorder, RecorderConfig
 from msdepth_ros.playback.camera_messages import TRUTH, parse_spectra
@@ -128,11 +129,11 @@ def save(folder: Path, recorder: Recorder) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     """Command line of the monitor."""
-    parser = argparse.ArgumentParser(prog="monitor", description="Measure a running fused_depth node; Ctrl-C ends it.")
+    parser = Parser(prog="monitor", description="Measure a running fused_depth node; Ctrl-C ends it.")
     parser.add_argument("--node", default="fused_depth", help="name of the node to watch (default: %(default)s)")
     parser.add_argument("--spectra", default=",".join(SPECTRA), help="cameras of the node (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write monitor.json and moments.npz there at the end")
-    parser.add_argument("--moments", type=int, default=24, metavar="N", help="moments to keep in full (default 24)")
+    parser.add_argument("--moments", type=COUNT, default=24, metavar="N", help="moments to keep in full (default 24)")
     parser.add_argument("--json", action="store_true", help="print the status as JSON lines")
     return parser
 

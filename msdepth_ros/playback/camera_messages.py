@@ -209,17 +209,6 @@ def in_order(packets: Iterable[Packet], window_ns: int) -> Iterator[Packet]:
         yield heapq.heappop(waiting)[2]
 
 
-def check_rate(rate: float) -> float:
-    """A playing speed that makes sense.
-
-    Raises:
-        MsdepthError: It is not above 0, or not finite.
-    """
-    if not 0 < rate < 1e3:
-        raise MsdepthError(f"rate {rate} is no speed; use a factor above 0, 1 plays as recorded")
-    return rate
-
-
 def parse_spectra(text: str, known: Collection[str] = SPECTRA) -> tuple[str, ...]:
     """Spectra from a comma-separated list.
 

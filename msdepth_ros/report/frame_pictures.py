@@ -104,23 +104,25 @@ def _apart(ranked: list[Candidate], count: int, apart_ns: int) -> list[RecordKey
     return [one.key for one in taken]
 
 
-def choose(records: Iterable[FrameRecord], *, spread: int = SPREAD, count: int = EXTREMES) -> set[RecordKey]:
+def choose(
+    records: Iterable[FrameRecord], variant: str, *, spread: int = SPREAD, count: int = EXTREMES
+) -> set[RecordKey]:
     """The sets that are worth pictures: spread over everything, in each state of the cameras, the worst and the best.
 
-    A pure function of the records, which are read once and not kept. Only the variant of the first record counts,
-    which in the order of `record_key` is the one with most cameras.
+    A pure function of the records, which are read once and not kept.
 
     Args:
         records: In the order of `record_key`.
+        variant: Only its sets count: that of the headline, `Summary.variants[0]`. A recording of fewer cameras may
+            come first.
         spread: How many to spread over all.
         count: How many of the worst, and of the best.
     """
     even: list[RecordKey] = []
-    step, seen, variant = 1, 0, None
+    step, seen = 1, 0
     windows: dict[tuple[str, int, bool], tuple[Candidate, Candidate]] = {}
     states: dict[tuple[str, tuple[str, ...]], tuple[int, RecordKey]] = {}
     for record in records:
-        variant = variant or record.variant
         one = candidate(record)
         if record.variant != variant or one is None:
             continue

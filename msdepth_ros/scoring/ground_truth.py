@@ -62,14 +62,14 @@ def decode_depth(topic: str, message: Any) -> NDArray[np.float32]:
     """
     if "compressedDepth" not in getattr(message, "format", ""):
         return depth_metres(topic, decode_image(topic, message))
-    data = bytes(message.data)
+    data = memoryview(message.data)
     if "rvl" in message.format or len(data) <= _COMPRESSED_DEPTH_HEADER.size:
         raise MsdepthError(
             f"{topic}: {len(data)} bytes of {message.format!r} are not supported; record compressedDepth as png, "
             "which is its default"
         )
     _, scale, offset = _COMPRESSED_DEPTH_HEADER.unpack_from(data)
-    png = SimpleNamespace(format=message.format, data=np.frombuffer(data[_COMPRESSED_DEPTH_HEADER.size :], np.uint8))
+    png = SimpleNamespace(format=message.format, data=data[_COMPRESSED_DEPTH_HEADER.size :])
     image = decode_image(topic, png)
     if not message.format.startswith("32FC1"):
         return depth_metres(topic, image)

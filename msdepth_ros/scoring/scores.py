@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, ause, depth_metrics
+from msdepth_ros.core.image_score import CORRECT_WITHIN, score_image
+from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics
 from msdepth_ros.core.model.engine import DepthResult
 from msdepth_ros.results.frame import BAND_EDGES_M, BIN_COUNT, METRICS
 from msdepth_ros.scoring.ground_truth import Truth
-
-MIN_TRUTH_M, MAX_TRUTH_M = 0.001, 80.0
-"""Truth is scored strictly between these depths."""
-CORRECT_WITHIN = 1.25
-AUSE_SAMPLES = 8192
-"""Sorting is slow: of more pixels, every so-manyth counts for AUSE."""
 
 
 def score(
@@ -33,26 +28,18 @@ def score(
     Returns:
         Fields of `FrameRecord`; empty where nothing can be scored.
     """
-    plain = depth_metrics(depth_m, truth_m, alignment="none", min_m=MIN_TRUTH_M, max_m=MAX_TRUTH_M)
-    scaled = depth_metrics(depth_m, truth_m, alignment="median", min_m=MIN_TRUTH_M, max_m=MAX_TRUTH_M)
-    if plain is None or scaled is None:
+    found = score_image(depth_m, confidence, truth_m)
+    if found is None:
         return {}
-    scored = (truth_m > MIN_TRUTH_M) & (truth_m < MAX_TRUTH_M) & ~np.isnan(depth_m)
-    truth = truth_m[scored].astype(np.float64)
-    depth = np.clip(depth_m[scored].astype(np.float64), MIN_TRUTH_M, MAX_TRUTH_M)
-    relative = np.abs(depth - truth) / truth
-    stated = np.clip(np.nan_to_num(confidence[scored]), 0.0, 1.0).astype(np.float64)
-    correct = np.maximum(depth / truth, truth / depth) < CORRECT_WITHIN
     bins = CalibrationBins(BIN_COUNT)
-    bins.add(stated, correct)
-    band = np.digitize(truth, BAND_EDGES_M[1:-1])
-    step = -(-truth.size // AUSE_SAMPLES)
-    scores = _named(plain, scaled) | {"ause": float(ause(relative[::step], 1.0 - stated[::step]) or 0.0)}
+    bins.add(found.confidence, found.correct)
+    bands = len(BAND_EDGES_M) - 1
+    band = np.digitize(found.truth_m, BAND_EDGES_M[1:-1])
     return {
-        "scores": scores,
-        "truth_pixels": int(plain.valid_count),
-        "band_counts": _integers(np.bincount(band, minlength=len(BAND_EDGES_M) - 1)),
-        "band_abs_rel_sums": _floats(np.bincount(band, relative, minlength=len(BAND_EDGES_M) - 1)),
+        "scores": _named(found.plain, found.median_scaled) | {"ause": found.ause},
+        "truth_pixels": int(found.plain.valid_count),
+        "band_counts": _integers(np.bincount(band, minlength=bands)),
+        "band_abs_rel_sums": _floats(np.bincount(band, found.relative, minlength=bands)),
         "bin_counts": _integers(bins.count),
         "bin_confidence_sums": _floats(bins.confidence_sum),
         "bin_correct_counts": _integers(bins.correct_sum),

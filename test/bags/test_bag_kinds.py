@@ -387,18 +387,75 @@ def test_a_database_that_is_no_recording(tmp_path: Path) -> None:
         stamps(tmp_path / "a.db3")
 
 
+def test_a_table_of_topics_without_a_column_is_named(tmp_path: Path) -> None:
+    for column in ("id", "name", "type", "serialization_format"):
+        path = damaged_database(tmp_path / f"{column}.db3", dropped={("topics", column)})
+        with pytest.raises(MsdepthError, match=rf"{column}.db3 is damaged: its table topics has no {column}; copy it"):
+            stamps(path)
+
+
+TABLES = {
+    "topics": {"id": 1, "name": TOPIC, "type": COMPRESSED_IMAGE, "serialization_format": "cdr",
+               "offered_qos_profiles": ""},
+    "messages": {"id": 1, "topic_id": 1, "timestamp": START_NS, "data": b"\0\1\0\0"},
+    "message_definitions": {"id": 1, "topic_type": COMPRESSED_IMAGE, "encoding": "ros2msg",
+                            "encoded_message_definition": "uint8 data"},
+}  # fmt: skip
+"""One row of each table of the storage."""
+places = st.sampled_from([(table, column) for table, columns in TABLES.items() for column in columns])
+cells = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text() | st.binary()
+
+
+def damaged_database(
+    path: Path, dropped: set[tuple[str, str]], changed: dict[tuple[str, str], Any] | None = None
+) -> Path:
+    """Writes a database of one message without some columns, and without a table that has none left."""
+    path.unlink(missing_ok=True)
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA synchronous = OFF")
+    for table, row in TABLES.items():
+        kept = {name: (changed or {}).get((table, name), row[name]) for name in row if (table, name) not in dropped}
+        if kept:
+            database.execute(f"CREATE TABLE {table} ({', '.join(kept)})")
+            database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(kept))})", list(kept.values()))
+    database.commit()
+    database.close()
+    return path
+
+
+def open_files(path: Path) -> int:
+    """How often this process has a file open."""
+    links = (link for link in Path("/proc/self/fd").iterdir() if link.exists())
+    return sum(os.path.samefile(link, path) for link in links)
+
+
+@given(st.sets(places, max_size=3), st.dictionaries(places, cells, max_size=3))
+def test_any_damage_to_the_tables_gives_one_error_and_leaves_nothing_open(
+    tmp_path_factory: pytest.TempPathFactory, dropped: set[tuple[str, str]], changed: dict[tuple[str, str], Any]
+) -> None:
+    path = damaged_database(tmp_path_factory.getbasetemp() / "tables.db3", dropped, changed)
+    try:
+        stamps(path)
+    except MsdepthError as error:  # its traceback keeps whatever was not closed
+        assert "tables.db3" in str(error)
+        assert not open_files(path)
+    assert not open_files(path)
+
+
 @pytest.mark.parametrize(("old", "new", "reason"), [
     ("version: 9", "version: 10", "version 10, known are 1 to 9; update msdepth"),
     ("version: 9", "version: x", "version 'x', known are"),
     ("relative_file_paths:", "other:", "no 'relative_file_paths'"),
     ("rosbag2_bagfile_information:", "- ", "cannot be read"),
     ("message_count: 5", "message_count: many", "cannot be read"),
+    ("message_count: 5", "message_count: .inf", "cannot be read"),
+    ("message_count: 5", "message_count: !!int", "not valid YAML"),
 ])  # fmt: skip
 def test_damaged_metadata_is_named_with_the_way_around_it(tmp_path: Path, old: str, new: str, reason: str) -> None:
     folder = write_bag(tmp_path / "drive")
     path = folder / "metadata.yaml"
     path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(MsdepthError, match=f"metadata.yaml .*{reason}.*move metadata.yaml away"):
+    with pytest.raises(MsdepthError, match=f"metadata.yaml.*{reason}.*move metadata.yaml away"):
         stamps(folder)
 
 

@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.safe_yaml import MAX_BYTES, load_yaml
+from msdepth_ros.core.safe_yaml import MAX_BYTES, load_yaml, parse_yaml
 
 
 def load(folder: Path, text: str | bytes) -> object:
@@ -38,9 +40,57 @@ def test_references_to_references_do_not_fill_the_memory(tmp_path: Path, merge: 
         many = ", ".join([f"*a{level - 1}"] * 10)
         lines.append(f"a{level}: &a{level} {{<<: [{many}]}}" if merge else f"a{level}: &a{level} [{many}]")
     begin_s = time.monotonic()
-    with pytest.raises(MsdepthError, match="rig.yaml: references to references make more than 100000 values; give a"):
+    with pytest.raises(
+        MsdepthError, match="rig.yaml: references to references make more than 100000 characters; give a"
+    ):
         load(tmp_path, "\n".join(lines))
     assert time.monotonic() - begin_s < 5.0
+
+
+@given(
+    st.integers(0, 12), st.integers(1, 12), st.integers(0, 3000), st.sampled_from(["list", "mapping", "merge", "key"])
+)
+def test_a_text_stands_for_little_more_than_its_own_length(levels: int, width: int, leaf: int, kind: str) -> None:
+    lines = [f"a0: &a0 {{x: {'y' * leaf}}}" if kind in ("merge", "key") else f"a0: &a0 {'y' * leaf}"]
+    for level in range(1, levels + 1):
+        many = [f"*a{level - 1}"] * width
+        body = {
+            "list": f"[{', '.join(many)}]",
+            "mapping": f"{{{', '.join(f'k{n}: {one}' for n, one in enumerate(many))}}}",
+            "merge": f"{{<<: [{', '.join(many)}]}}",
+            "key": f"{{? {many[0]} : 1}}" if width == 1 else f"[{', '.join(many)}]",
+        }[kind]
+        lines.append(f"a{level}: &a{level} {body}")
+    text = "\n".join(lines)
+    try:
+        found = parse_yaml(text, "here", "do something")
+    except MsdepthError as error:
+        assert str(error).startswith("here: ") and str(error).endswith("; do something")
+    else:
+        assert len(str(found)) < 10 * (len(text) + 100_000)
+
+
+tags = st.sampled_from(
+    ["int", "float", "bool", "null", "timestamp", "binary", "set", "omap", "pairs", "str", "seq", "map"]
+)
+contents = st.text("0123456789:-+_.xeTZinfa ", max_size=12) | st.sampled_from(["[]", "{}", "[1]", "{a: 1}", '""'])
+
+
+@given(st.lists(st.tuples(tags, contents), min_size=1, max_size=3) | st.text(max_size=60))
+def test_any_text_is_data_or_one_error(drawn: list[tuple[str, str]] | str) -> None:
+    text = drawn if isinstance(drawn, str) else "\n".join(f"- !!{tag} {content}" for tag, content in drawn)
+    try:
+        parse_yaml(text, "here", "do something")
+    except MsdepthError as error:
+        assert str(error).startswith("here: ") and str(error).endswith("; do something")
+
+
+@pytest.mark.parametrize("number", ["1:" * 200_000 + "1", "9" * 400_000, "1_" * 200_000 + "1", "1:" * 200_000 + "1.5"])
+def test_numbers_that_take_long_to_read_are_refused(number: str) -> None:
+    begin_s = time.process_time()
+    with pytest.raises(MsdepthError, match="here: not valid YAML: a number of [0-9]+ digits"):
+        parse_yaml(f"a: {number}", "here", "")
+    assert time.process_time() - begin_s < 5.0
 
 
 def test_a_value_within_itself_is_refused(tmp_path: Path) -> None:

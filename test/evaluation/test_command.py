@@ -24,7 +24,9 @@ from msdepth_ros.bags.bag import Bag
 from msdepth_ros.core.camera.camera_info import camera_model_from_info
 from msdepth_ros.core.camera.images import decode_image
 from msdepth_ros.core.camera.view import make_view
+from msdepth_ros.core.published_images import IMAGES
 from msdepth_ros.core.spectra import normalise
+from msdepth_ros.core.visualize import colourise
 from msdepth_ros.results.frame import FrameRecord
 from msdepth_ros.results.parquet import read_frames
 
@@ -252,7 +254,10 @@ def test_one_bad_recording_does_not_lose_the_others(workplace: Workplace, capsys
         (["--topic", "rgb"], "SPECTRUM=TOPIC"),
         (["--topic", "rgb=/nowhere"], "no messages on /nowhere"),
         (["--ground-truth", "/nowhere"], "no messages on /nowhere"),
-        (["--every", "0"], "--every 0"),
+        (["--every", "0"], "argument --every: '0' must be a whole number of at least 1"),
+        *((["--start", text], "argument --start: ") for text in ("nan", "inf", "1e300", "-1", "")),
+        *((["--duration", text], "argument --duration: ") for text in ("nan", "inf", "1e300", "0")),
+        *((["--truth-tolerance", text], "argument --truth-tolerance: ") for text in ("nan", "inf", "1e300", "-1")),
         (["--start", "100"], "form no set"),
         (["--compare", "nowhere.json"], "nowhere.json"),
         (["--workers", "2"], "--cluster local"),
@@ -374,6 +379,33 @@ def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(
     # Its own inputs can be evaluated again, with the poses that it carries.
     assert workplace.run(bag=workplace.out / "bags" / "drive", out="again") == 0
     assert workplace.metrics("again")["results"] == workplace.metrics()["results"]
+
+
+@pytest.mark.parametrize("depth_max_m", [6.5, 80.0, 200.0])  # the toy says 80
+@pytest.mark.parametrize("drop", ["", "nir", "rgb,thermal"])
+def test_a_result_bag_has_what_the_node_publishes_whatever_the_limits_and_cameras(
+    workplace: Workplace, depth_max_m: float, drop: str
+) -> None:
+    params = workplace.folder / "params.yaml"
+    params.write_text(f"fused_depth: {{ros__parameters: {{depth.max_m: {depth_max_m}, depth.min_m: 0.0}}}}")
+    assert (
+        workplace.run("--write-bag", "--params", str(params), "--every", "3", *(["--drop", drop] if drop else [])) == 0
+    )
+    with Bag(workplace.out / "bags" / "drive") as bag:
+        written = {name: bag.topics[name].message_count for name in bag.topics if name.startswith("/fused_depth/")}
+        found: dict[str, list[Any]] = {name: [] for name in written if not name.endswith("camera_info")}
+        for name, _, message in bag.messages(list(found)):
+            found[name].append(decode_image(message).pixels)
+    assert written == {f"/fused_depth/{name}": 2 for name in (*IMAGES, "depth/camera_info")}
+    depths_m, colours = found["/fused_depth/depth/image"], found["/fused_depth/depth/image_color"]
+    for depth_m, colour in zip(depths_m, colours, strict=True):
+        np.testing.assert_array_equal(colour, colourise(depth_m, 0.1, min(depth_max_m, 80.0)))
+    for spectrum in drives.SPECTRA:
+        confidence = found[f"/fused_depth/confidence/{spectrum}"][
+            1
+        ]  # the first set leaves before all cameras are known
+        assert (confidence.max() > 0) == (spectrum not in drop)
+        assert confidence.dtype == np.float32 and confidence.shape == depths_m[1].shape
 
 
 def test_needs_no_ros(workplace: Workplace) -> None:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from bags import PERIOD_NS, START_NS, write_bag
 from drives import Drive
+from hypothesis import given
+from hypothesis import strategies as st
 from mcap_files import IMAGES, image_message, mcap, write
 
 from msdepth_ros.cli import main
-from msdepth_ros.inspection.facts import skew_between
+from msdepth_ros.inspection.facts import skew_between, topic_facts
 
 RIG = """
 cam0: {label: rgb, camera_model: pinhole, intrinsics: [64, 64, 31.5, 15.5], distortion_model: radtan,
@@ -39,7 +41,7 @@ def test_a_whole_recording(tmp_path: Path, rig: str, capsys: pytest.CaptureFixtu
     assert (code, found["usable"], found["problems"], found["notes"]) == (0, True, [], [])
     topics = {topic["topic"]: topic for topic in found["topics"]}
     assert topics["/rgb/image/compressed"]["content"] == "'uint8; png' 64x32"
-    assert topics["/nir/camera_info"]["rate_hz"] == pytest.approx(10)
+    assert topics["/nir/camera_info"]["median_hz"] == pytest.approx(10)
     assert found["sets"] == {"rgb+nir+thermal": 7, "rgb": 1}  # the first image waits for nobody
     assert found["calibration"] == rig
     skews = {(skew["first"], skew["second"]): skew for skew in found["skews"]}
@@ -62,6 +64,41 @@ def test_a_gap_is_counted(tmp_path: Path, rig: str, capsys: pytest.CaptureFixtur
     _, found = survey(capsys, str(folder), "--rig", rig)
     nir = next(topic for topic in found["topics"] if topic["topic"] == "/nir/image/compressed")
     assert (nir["gaps"], nir["longest_s"]) == (1, pytest.approx(0.4))
+
+
+bursts = st.lists(st.tuples(st.integers(0, 10**10), st.integers(1, 20)), min_size=1, max_size=10)
+"""Topics as logs are: nothing for a while, then several messages within a millisecond."""
+
+
+@given(bursts, st.integers(0, 10**10), st.integers(0, 10**10))
+def test_a_rate_counts_the_messages_of_the_whole_recording(
+    drawn: list[tuple[int, int]], before_ns: int, after_ns: int
+) -> None:
+    times, now_ns = [], before_ns
+    for pause_ns, count in drawn:
+        now_ns += pause_ns
+        times += [now_ns + 50_000 * number for number in range(count)]
+        now_ns = times[-1]
+    duration_ns = now_ns + after_ns
+    facts = topic_facts("/rosout", "rcl_interfaces/msg/Log", np.array(times), duration_ns)
+    if len(times) < 2 or not duration_ns:
+        assert facts.rate_hz is None
+        return
+    assert facts.rate_hz is not None
+    assert facts.rate_hz * duration_ns * 1e-9 == pytest.approx(len(times))
+    assert facts.longest_s == pytest.approx(max(np.diff(times)) * 1e-9)
+
+
+@pytest.mark.parametrize("lost", [set(), {3}, {4, 5, 6}, set(range(6, 12))])
+def test_a_camera_has_both_rates(tmp_path: Path, rig: str, capsys: pytest.CaptureFixture[str], lost: set[int]) -> None:
+    folder = str(write_bag(tmp_path / "drive", instants=12, missing={"nir": lost}))
+    _, found = survey(capsys, folder, "--rig", rig)
+    nir = next(topic for topic in found["topics"] if topic["topic"] == "/nir/image/compressed")
+    assert nir["rate_hz"] == pytest.approx((12 - len(lost)) / (found["duration_ns"] * 1e-9))
+    assert nir["median_hz"] == pytest.approx(10)
+    assert main(["info", folder, "--rig", rig]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("nir "))
+    assert f"  {nir['rate_hz']:.1f} Hz, median 10.0 Hz  " in row
 
 
 def test_without_calibration_it_says_what_to_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from msdepth_ros.core.image_score import AUSE_SAMPLES
 from msdepth_ros.results.frame import BAND_EDGES_M, BIN_COUNT, SCORES
-from msdepth_ros.scoring.scores import AUSE_SAMPLES, agreement, score
+from msdepth_ros.scoring.scores import agreement, score
 
 
 def scene(seed: int, size: tuple[int, int] = (24, 40)) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

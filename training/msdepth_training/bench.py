@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from msdepth_ros.core.arguments import POSITIVE
 from msdepth_ros.core.model.info import read_model
 from msdepth_training.bench_geometry import measure_geometry
 from msdepth_training.datasets.scenes import TEST_SEED, SceneSet, load_set, render_set
@@ -133,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the shipped model's speed and accuracy.")
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
     parser.add_argument("--model", type=Path, default=Path("models/tiny.onnx"))
-    parser.add_argument("--scenes", type=int, default=120, help="test scenes, a multiple of the four conditions")
+    parser.add_argument("--scenes", type=POSITIVE, default=120, help="test scenes, a multiple of the four conditions")
     parser.add_argument(
         "--geometry-scenes", type=int, default=40, help="of those, with rigs half, once and twice as wide; 0: none"
     )
@@ -143,7 +144,7 @@ def main() -> None:
         help="of the test scenes; by default that of the training scenes, as the card says",
     )
     parser.add_argument("--data", type=Path, default=Path("out/scenes"))
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=POSITIVE, default=2)
     arguments = parser.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     _, info = read_model(arguments.model)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from msdepth_ros.core.image_score import MAX_TRUTH_M
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.calibrate import calibrate
 from msdepth_training.errors import TrainingError
@@ -22,7 +23,6 @@ from msdepth_training.export import (
     sha256,
 )
 from msdepth_training.networks import MsDepth
-from msdepth_training.score import MAX_M
 from msdepth_training.stages.runs import Run, phases_of
 from msdepth_training.stages.sources import About, Frames, Source
 
@@ -107,7 +107,7 @@ def make_card(
         "onnx_vs_pytorch_largest_relative_difference": differences,
         "metrics": card_metrics(score_rows(samples, predictor)),
         "view_confidence_ece": {s: view_calibration_error(samples, predictor, i) for i, s in enumerate(SPECTRA)},
-        "metrics_on": f"{len(samples)} test frames, unscaled, depth below {MAX_M:g} m; "
+        "metrics_on": f"{len(samples)} test frames, unscaled, depth below {MAX_TRUTH_M:g} m; "
         "without_* and single spectra in the RGB frame",
         "limits": about.limits,
     }  # fmt: skip

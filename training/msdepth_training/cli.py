@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from msdepth_ros.core.arguments import COUNT, DURATION_S, POSITIVE, SEED, Parser
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training import commands
@@ -26,7 +27,7 @@ def _data_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--root", type=Path, help="folder of MS2, or of the rendered scenes (out/scenes; made if missing)"
     )
-    group.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that render")
+    group.add_argument("--workers", type=POSITIVE, default=os.cpu_count() or 1, help="processes that render")
     return parser
 
 
@@ -35,21 +36,21 @@ def _machine_options() -> argparse.ArgumentParser:
     group = parser.add_argument_group("machine, as PyTorch Lightning has it")
     group.add_argument("--accelerator", default="auto", help="cpu, gpu, ...; auto takes a GPU where there is one")
     group.add_argument("--devices", default="1", help='how many, or which: "2", "0,3", "auto"')
-    group.add_argument("--num-nodes", type=int, default=1)
+    group.add_argument("--num-nodes", type=POSITIVE, default=1)
     group.add_argument("--strategy", default="auto", help="ddp, fsdp, ...")
     group.add_argument("--precision", default="32-true", help="16-mixed, bf16-mixed, ...")
-    group.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of the CPU")
-    group.add_argument("--ahead", type=int, default=1, help="batches made ahead, each in a thread")
+    group.add_argument("--threads", type=POSITIVE, default=os.cpu_count() or 1, help="of the CPU")
+    group.add_argument("--ahead", type=POSITIVE, default=1, help="batches made ahead, each in a thread")
     return parser
 
 
 def _training_options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config", default="tiny", help="name of a shipped configuration or a YAML file")
-    parser.add_argument("--seed", type=int, help="instead of the configuration's")
+    parser.add_argument("--seed", type=SEED, help="instead of the configuration's")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs")
     parser.add_argument("--run", type=Path, help="folder of this run, instead of RUNS/<seed>/<stage>_<kind>")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="stop, with a checkpoint, after this long")
+    parser.add_argument("--minutes", type=DURATION_S, default=math.inf, help="stop, with a checkpoint, after this long")
     parser.add_argument("--change-config", action="store_true", help="go on with a configuration that has changed")
     return parser
 
@@ -73,7 +74,7 @@ def _add_training(commands_: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     part.add_argument("--config", default="results", help="name of a shipped plan or a YAML file")
     part.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs")
-    part.add_argument("--minutes", type=float, default=math.inf, help="stop, with checkpoints, after this long")
+    part.add_argument("--minutes", type=DURATION_S, default=math.inf, help="stop, with checkpoints, after this long")
     part.set_defaults(run_command=commands.plan)
 
 
@@ -83,7 +84,7 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     part.add_argument("--run", type=Path, default=RUNS / "0" / "fuse_msdepth", help="folder of the run")
     part.add_argument("--models", type=Path, default=Path("out/models"))
-    part.add_argument("--test-sequences", type=int, default=120)
+    part.add_argument("--test-sequences", type=POSITIVE, default=120)
     part.add_argument("--note", action="append", default=[], help="a sentence on the training for the card")
     part.set_defaults(run_command=commands.export)
     part = commands_.add_parser(
@@ -91,7 +92,7 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     part.add_argument("runs", nargs="*", type=Path, default=[RUNS], help="folders with runs in them")
     part.add_argument("--out", type=Path, default=Path("out/table"), help="docs, for the page of this project")
-    part.add_argument("--test-sequences", type=int, default=120, help="two frames of each are scored")
+    part.add_argument("--test-sequences", type=POSITIVE, default=120, help="two frames of each are scored")
     part.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 ...")
     part.add_argument("--real", type=Path, help="folder with real frames to score a model file on")
     part.add_argument("--model", type=Path, help="that file; by default fuse_msdepth of the first seed is exported")
@@ -101,11 +102,11 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
     part.add_argument("--run", type=Path, help="folder of a run whose predictions to show")
     part.add_argument("--model", type=Path, help="ONNX model whose predictions to show")
     part.add_argument("--out", type=Path, default=Path("out/show/sheet.png"))
-    part.add_argument("--frames", type=int, default=4, help="how many, conditions in turn")
-    part.add_argument("--first", type=int, default=0, help="number of the first one")
+    part.add_argument("--frames", type=POSITIVE, default=4, help="how many, conditions in turn")
+    part.add_argument("--first", type=COUNT, default=0, help="number of the first one")
     part.add_argument("--scenes", default="street", help="style of the scenes, where no run tells it")
     part.add_argument(
-        "--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="of images, if no run or model says"
+        "--size", nargs=2, type=POSITIVE, metavar=("HEIGHT", "WIDTH"), help="of images, if no run or model says"
     )
     part.set_defaults(run_command=commands.show)
 
@@ -128,9 +129,7 @@ def _add_real(commands_: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def make_parser() -> argparse.ArgumentParser:
     """All subcommands."""
-    parser = argparse.ArgumentParser(
-        prog="msdepth-train", description="Train, measure, calibrate and export msdepth models."
-    )
+    parser = Parser(prog="msdepth-train", description="Train, measure, calibrate and export msdepth models.")
     parts = parser.add_subparsers(dest="command", required=True)
     _add_training(parts)
     _add_results(parts)
@@ -141,8 +140,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Entry point; bad input ends with one line and exit code 2."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    arguments = make_parser().parse_args()
     try:
+        arguments = make_parser().parse_args()
         arguments.run_command(arguments)
     except (TrainingError, MsdepthError) as error:
         print(f"msdepth-train: error: {error}", file=sys.stderr)

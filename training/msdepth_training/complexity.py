@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from msdepth_ros.core.arguments import POSITIVE
 from msdepth_training.networks import CONVNEXT, SMALL, TINY, MsDepth, PaperFusion, SpectralDepth
 
 Network = MsDepth | PaperFusion | SpectralDepth
@@ -138,8 +139,8 @@ def milliseconds(
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--views", type=int, default=3)
+    parser.add_argument("--threads", type=POSITIVE, default=2)
+    parser.add_argument("--views", type=POSITIVE, default=3)
     parser.add_argument("--sizes", nargs="+", choices=("tiny", "small"), default=["tiny", "small"])
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

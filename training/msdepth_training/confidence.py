@@ -7,7 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-CONFIDENCE_FACTOR = 1.25
+from msdepth_ros.core.image_score import CORRECT_WITHIN
+
+CONFIDENCE_FACTOR = CORRECT_WITHIN
 """Confidence is the probability that depth is within this factor of the truth, either way."""
 CONFIDENCE_DEFINITION = f"probability that depth is within a factor {CONFIDENCE_FACTOR} of the truth"
 

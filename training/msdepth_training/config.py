@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-import yaml
-
+from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.safe_yaml import load_yaml
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.augment import VIEW_SHARES
 from msdepth_training.errors import TrainingError
@@ -192,9 +192,9 @@ def read_yaml(kind: Any, path: Path) -> Any:
         TrainingError: it cannot be read, or a key or type is wrong; the message names it.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise TrainingError(f"cannot read {path}: {' '.join(str(error).split())}") from error
+        content = load_yaml(path, "configuration", f"see those in {CONFIGS}")
+    except MsdepthError as error:
+        raise TrainingError(str(error)) from error
     return from_mapping(kind, content or {}, str(path))
 
 

@@ -11,13 +11,14 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
+from msdepth_ros.core.image_score import MAX_TRUTH_M, is_scored
 from msdepth_ros.core.metrics import MetricMean, depth_metrics
 from msdepth_ros.core.model.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_training.datasets.scenes import Samples
 from msdepth_training.export import OUTPUTS, ContractInputs, ContractModel
 from msdepth_training.scenes.ground import plane_in_camera
-from msdepth_training.score import ALL, MAX_M, Answers, FloatImage, Score, ScoreSums, is_known
+from msdepth_training.score import ALL, Answers, FloatImage, Score, ScoreSums
 from msdepth_training.stages.sources import Frames
 
 
@@ -194,8 +195,8 @@ class RowPrior:
 
 
 def _row_median(values: NDArray[Any]) -> float:
-    known = values[is_known(values)].astype(np.float64)
-    return float(np.median(known)) if known.size else MAX_M
+    known = values[is_scored(values)].astype(np.float64)
+    return float(np.median(known)) if known.size else MAX_TRUTH_M
 
 
 def score_row_prior(prior: RowPrior, samples: Samples) -> float:

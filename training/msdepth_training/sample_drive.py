@@ -21,6 +21,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from tqdm import tqdm
 
+from msdepth_ros.core.arguments import POSITIVE
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.spectra import SPECTRA
@@ -248,7 +249,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, default=Path("samples/city_drive"))
-    parser.add_argument("--instants", type=int, default=INSTANTS)
+    parser.add_argument("--instants", type=POSITIVE, default=INSTANTS)
     arguments = parser.parse_args()
     write(arguments.out, arguments.instants)
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, MetricMean, ause, depth_metrics
-from msdepth_training.confidence import CONFIDENCE_FACTOR
+from msdepth_ros.core.image_score import ImageScore, score_image
+from msdepth_ros.core.metrics import CalibrationBins, DepthMetrics, MetricMean
 
-MIN_M, MAX_M = 0.001, 80.0
-"""Pixels are scored where the truth lies between, metres: the protocol of `depth_metrics`."""
-AUSE_STRIDE = 4
-"""Every so many rows and columns are sorted for AUSE; neighbours tell little more."""
 ALL = "all"
 """The name of all conditions together."""
 FloatImage = NDArray[np.float32]
@@ -29,7 +25,7 @@ class Answers(NamedTuple):
     confidence: FloatImage
     """[B, h, w] in [0, 1]."""
     truth_m: FloatImage
-    """[B, h, w] metres; what is not between `MIN_M` and `MAX_M` is not scored."""
+    """[B, h, w] metres; see `score_image` for what is scored."""
 
 
 class Score(NamedTuple):
@@ -47,52 +43,25 @@ class Score(NamedTuple):
     """How many had any pixel with known depth."""
 
 
-class _One(NamedTuple):
-    """Of one image."""
-
-    plain: DepthMetrics | None
-    median: DepthMetrics | None
-    ause: float | None
-    confidence: FloatImage
-    """[M] where truth is known."""
-    correct: NDArray[np.bool_]
-    """[M] within the factor that confidence speaks of."""
-
-
-def is_known(truth_m: NDArray[Any]) -> NDArray[np.bool_]:
-    """Where there is truth to compare with: the range of `depth_metrics`."""
-    return (truth_m > MIN_M) & (truth_m < MAX_M)
-
-
-def _one(depth_m: FloatImage, confidence: FloatImage, truth_m: FloatImage) -> _One:
-    known = is_known(truth_m)
-    truth = np.where(known, truth_m, 1.0)
-    ratio = depth_m / truth
-    plain, median = (depth_metrics(depth_m, truth_m, alignment=a, min_m=MIN_M, max_m=MAX_M) for a in ("none", "median"))
-    error = np.where(known, np.abs(ratio - 1.0), np.nan)[::AUSE_STRIDE, ::AUSE_STRIDE]
-    area = ause(error, 1.0 - confidence[::AUSE_STRIDE, ::AUSE_STRIDE])
-    return _One(plain, median, area, confidence[known], (np.maximum(ratio, 1.0 / ratio) < CONFIDENCE_FACTOR)[known])
-
-
 class _Sums:
     """Of one condition."""
 
     def __init__(self) -> None:
         self.raw, self.scaled, self.bins = MetricMean(), MetricMean(), CalibrationBins()
-        self.ause_sum, self.ause_count = 0.0, 0
+        self.ause_sum = 0.0
 
-    def add(self, one: _One) -> None:
-        self.raw.add(one.plain)
-        self.scaled.add(one.median)
-        self.bins.add(one.confidence, one.correct)
-        if one.ause is not None:
-            self.ause_sum, self.ause_count = self.ause_sum + one.ause, self.ause_count + 1
+    def add(self, one: ImageScore | None) -> None:
+        self.raw.add(None if one is None else one.plain)
+        self.scaled.add(None if one is None else one.median_scaled)
+        if one is not None:
+            self.bins.add(one.confidence, one.correct)
+            self.ause_sum += one.ause
 
     def score(self) -> Score | None:
         metrics, median, ece = self.raw.mean(), self.scaled.mean(), self.bins.expected_calibration_error()
         if metrics is None or median is None or ece is None:
             return None
-        return Score(metrics, median, ece, self.ause_sum / max(1, self.ause_count), self.raw.image_count)
+        return Score(metrics, median, ece, self.ause_sum / self.raw.image_count, self.raw.image_count)
 
 
 class ScoreSums:
@@ -114,7 +83,7 @@ class ScoreSums:
             condition: [B] index into the conditions; -1 counts only for all.
             pool: scores several images at once.
         """
-        ones = (pool.map if pool else map)(_one, *answers)
+        ones = (pool.map if pool else map)(score_image, *answers)
         for one, number in zip(ones, condition, strict=True):
             self.by_condition[ALL].add(one)
             if number >= 0:

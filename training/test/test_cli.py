@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 from ms2_tree import ALL_LISTS, write_ms2
@@ -73,11 +74,28 @@ def test_ms2_needs_its_folder(monkeypatch, capsys, tmp_path):
     assert "--root" in refused(monkeypatch, capsys, "align", "--data", "ms2", "--run", tmp_path)
 
 
-def test_no_command_is_a_usage_error(monkeypatch, capsys):
-    with pytest.raises(SystemExit) as exit_:
-        run(monkeypatch)
-    assert exit_.value.code == 2
-    assert "usage: msdepth-train" in capsys.readouterr().err
+def test_no_command_is_refused(monkeypatch, capsys):
+    assert "the following arguments are required: command; see msdepth-train --help" in refused(monkeypatch, capsys)
+
+
+PARTS = next(action for action in cli.make_parser()._actions if action.dest == "command").choices
+NUMBERS = [
+    (part, action.option_strings[0])
+    for part, parser in PARTS.items()
+    for action in parser._actions
+    if action.type not in (None, Path)
+]
+
+
+@pytest.mark.parametrize(("part", "option"), NUMBERS)
+def test_what_is_no_sensible_number_is_refused(monkeypatch, capsys, part, option):
+    for text in ("nan", "inf", "-inf", "1e400", "1e300", "9" * 5000, "-1", "", "x"):
+        error = refused(monkeypatch, capsys, part, f"{option}={text}")
+        assert f"argument {option}: " in error and f"; see msdepth-train {part} --help" in error
+
+
+def test_every_number_of_the_commands_is_among_them():
+    assert {"--minutes", "--seed", "--threads", "--size", "--first"} <= {option for _, option in NUMBERS}
 
 
 def test_a_shipped_configuration_is_found_by_its_name_or_its_path():

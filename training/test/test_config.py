@@ -52,7 +52,7 @@ def test_values_and_defaults(tmp_path):
         ("fuse: {phases: [{step: 3}]}", r"fuse\.phases\[0\]: unknown key step"),
         ("seed: x", "seed"),
         ("network: 3", "network"),
-        ("[", "cannot read"),
+        ("[", "not valid YAML"),
         ("[1, 2]", "expected a mapping"),
         ("fuse: {phases: 3}", "phases: expected a list"),
         ("fuse: {phases: [{steps: 2.5}]}", r"phases\[0\]\.steps: expected int"),

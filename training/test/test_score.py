@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from msdepth_ros.scoring.scores import score
 from msdepth_training.score import Answers, ScoreSums
 
 CONDITIONS = ("day", "night")
@@ -70,3 +71,20 @@ def test_reliability_is_stated_against_what_came_true():
     sums.add(answers(22.0, 20.0, 0.75), [0])
     sums.add(answers(30.0, 20.0, 0.75), [0])
     assert sums.reliability() == [(pytest.approx(0.75), 0.5, 128)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("shape", [(16, 20), (128, 320)])
+def test_a_replay_and_a_training_score_an_image_alike(seed, shape):
+    draws = np.random.default_rng(seed)
+    truth_m = draws.uniform(-5, 100, shape).astype(np.float32)
+    depth_m = (np.abs(truth_m) * draws.uniform(0.3, 2.0, shape)).astype(np.float32)
+    confidence = draws.uniform(0, 1, shape).astype(np.float32)
+    replayed = score(depth_m, confidence, truth_m)
+    trained = scored((Answers(depth_m[None], confidence[None], truth_m[None]), 0))["all"]
+    for name in ("abs_rel", "rmse", "delta_1", "silog"):
+        assert getattr(trained.metrics, name) == pytest.approx(replayed["scores"][name])
+        assert getattr(trained.median_scaled, name) == pytest.approx(replayed["scores"][f"{name}_median_scaled"])
+    assert trained.ause == pytest.approx(replayed["scores"]["ause"])
+    bins = [np.array(replayed[f"bin_{kind}"]) for kind in ("confidence_sums", "correct_counts", "counts")]
+    assert trained.ece == pytest.approx(np.abs(bins[0] - bins[1]).sum() / bins[2].sum())

@@ -73,6 +73,7 @@ _ENCODINGS = {
 }
 _BLUE_FIRST = ("bgr8", "8UC3")
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_SEARCHED_BYTES = 4096  # at a time; markers follow each other
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNK_BYTES = 12  # length, kind and checksum around the content
 
@@ -113,12 +114,18 @@ def as_rgb(image: DecodedImage) -> NDArray[Any]:
     return cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB) if image.encoding in _BLUE_FIRST else image.pixels
 
 
-def compressed_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a JPEG or PNG claims, without decoding it; None if it is neither, or cut off."""
-    if data.startswith(_PNG_START):
-        ihdr = data[16:24] if data[12:16] == b"IHDR" else b""
+def compressed_size(data: Any) -> tuple[int, int] | None:
+    """Width and height that a JPEG or PNG claims, without decoding it; None if it is neither, or cut off.
+
+    Args:
+        data: Bytes of a message, in any buffer; they are not copied.
+    """
+    view = memoryview(data)
+    start = bytes(view[:24])
+    if start.startswith(_PNG_START):
+        ihdr = start[16:24] if start[12:16] == b"IHDR" else b""
         return (int.from_bytes(ihdr[:4], "big"), int.from_bytes(ihdr[4:], "big")) if len(ihdr) == 8 else None
-    return _jpeg_size(data) if data.startswith(_JPEG_START) else None
+    return _jpeg_size(view) if start.startswith(_JPEG_START) else None
 
 
 def _decode_raw(message: Any) -> DecodedImage:
@@ -165,7 +172,7 @@ def _view(message: Any, encoding: _Encoding) -> NDArray[Any]:
 
 def _decode_compressed(message: Any) -> DecodedImage:
     """Decodes a JPEG or PNG; colour comes out as OpenCV has it, blue first."""
-    data = bytes(memoryview(message.data))
+    data = memoryview(message.data)
     size = compressed_size(data) if _is_whole(data) else None
     if size and size[0] * size[1] > MAX_PIXELS:
         raise MsdepthError(
@@ -195,28 +202,33 @@ def _eight_bits(pixels: NDArray[Any]) -> NDArray[Any]:
     return (pixels >> 8).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
 
 
-def _is_whole(data: bytes) -> bool:
+def _is_whole(data: memoryview) -> bool:
     """Whether compressed data end as their format ends: decoders fill up what is missing with grey."""
-    if data.startswith(_JPEG_START):
-        return data[-64:].rstrip(b"\0").endswith(_JPEG_END)
-    return data.startswith(_PNG_START) and _png_is_whole(data)
+    start = bytes(data[: len(_PNG_START)])
+    if start.startswith(_JPEG_START):
+        return bytes(data[-64:]).rstrip(b"\0").endswith(_JPEG_END)
+    return start == _PNG_START and _png_is_whole(data)
 
 
-def _png_is_whole(data: bytes) -> bool:
+def _png_is_whole(data: memoryview) -> bool:
     """Whether every chunk lies within the data: decoders allocate what a chunk claims before they read it."""
     at = len(_PNG_START)
     while at + _PNG_CHUNK_BYTES <= len(data):
-        kind, at = data[at + 4 : at + 8], at + _PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
+        kind, at = bytes(data[at + 4 : at + 8]), at + _PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
         if kind == b"IEND":
-            return at <= len(data) and not data[at:].strip(b"\0")
+            return at <= len(data) and not bytes(data[at:]).strip(b"\0")
     return False
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+def _jpeg_size(data: memoryview) -> tuple[int, int] | None:
     """Size by the first start-of-frame segment, found as libjpeg finds it."""
     at = len(_JPEG_START)
-    while (at := data.find(b"\xff", at)) >= 0:
-        while data[at : at + 1] == b"\xff":
+    while at < len(data):
+        found = bytes(data[at : at + _SEARCHED_BYTES]).find(b"\xff")
+        at += _SEARCHED_BYTES if found < 0 else found
+        if found < 0:
+            continue
+        while at < len(data) and data[at] == 0xFF:
             at += 1
         marker = data[at] if at < len(data) else 0xD9
         if marker in (0xD9, 0xDA):  # the image ends, or its data begin, before any frame

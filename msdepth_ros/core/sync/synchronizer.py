@@ -92,16 +92,19 @@ class SpectralSynchronizer:
         return self._leave(self._advance(now_ns))
 
     def next_deadline_ns(self) -> int | None:
-        """Returns when `poll` is worth calling if nothing arrives until then; None if nothing waits."""
+        """Returns when `poll` is worth calling if nothing arrives until then; None if nothing waits.
+
+        Never in the past. It is the present where something waits whose deadline has passed: an image of the reference
+        that is held back while `deadline_ns` is 0, or whatever waits when a shorter deadline is set.
+        """
         waiting = [item for stream in self._streams.values() for item in stream.pending.values()]
         waiting += self._vote.waiting
-        if not waiting:
+        if not waiting or self._now_ns is None:
             return None
-        moments = [min(item.received_ns for item in waiting) + self.config.deadline_ns]
-        for stream in self._streams.values():
-            if stream.seen_ns is not None:
-                moments.append(stream.seen_ns + self.config.stale_after_ns + 1)
-        return min(moment for moment in moments if self._now_ns is None or moment > self._now_ns)
+        expires_ns = max(self._now_ns, min(item.received_ns for item in waiting) + self.config.deadline_ns)
+        seen_ns = [stream.seen_ns for stream in self._streams.values() if stream.seen_ns is not None]
+        stale_ns = [moment_ns + self.config.stale_after_ns + 1 for moment_ns in seen_ns]
+        return min([expires_ns, *(moment_ns for moment_ns in stale_ns if moment_ns > self._now_ns)])
 
     def reset(self) -> None:
         """Forgets what waits and begins a new timeline; which cameras are live is still known."""

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from msdepth_ros.bags.bag import Bag
-from msdepth_ros.bags.calibration import RIG_BESIDE_BAG, Calibration
+from msdepth_ros.bags.calibration import Calibration
+from msdepth_ros.bags.files import RIG_BESIDE_BAG
 from msdepth_ros.bags.topics import Sources, find_sources
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out

@@ -14,23 +14,18 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from msdepth_ros.bags.bag import CAMERA_INFO, IMAGE, Bag, Payload, ros2_typestore
 from msdepth_ros.bags.calibration import TF_STATIC
+from msdepth_ros.core import published_images
 from msdepth_ros.core.camera.transforms import quaternion
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.visualize import colourise
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.planner import BagPlan, sources_of
 from msdepth_ros.evaluation.run.compute import Computed
 
 NODE = "/fused_depth"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
-OUTPUTS = {
-    f"{NODE}/depth/image": IMAGE,
-    f"{NODE}/depth/camera_info": CAMERA_INFO,
-    f"{NODE}/depth/confidence": IMAGE,
-    f"{NODE}/depth/image_color": IMAGE,
-}
+_INFO_TOPIC = f"{NODE}/{published_images.CAMERA_INFO}"
+OUTPUTS = {**{f"{NODE}/{name}": IMAGE for name in published_images.IMAGES}, _INFO_TOPIC: CAMERA_INFO}
 """Topics of the results: named as the node names them."""
-_NEAREST_COLOUR_M = 0.1
 _NEVER = QosTime(0x7FFFFFFF, 0x7FFFFFFF)
 _LATCHED = Qos(
     QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL, _NEVER, _NEVER,
@@ -90,7 +85,6 @@ class ResultBag:
         self._stack = ExitStack()
         self._types = ros2_typestore()
         self._connections: dict[str, Any] = {}
-        self._max_m = options.settings.depth_max_m
 
     def __enter__(self) -> ResultBag:
         """Open both recordings."""
@@ -122,16 +116,12 @@ class ResultBag:
         log_ns = max(ref.log_ns for ref in planned.used.values()) + round(planned.wait_ms * 1e6)
         self._copy_until(log_ns)
         header = self._header(planned.stamp_ns, computed.frame_id)
-        lower_m = max(self._options.settings.depth_min_m, _NEAREST_COLOUR_M)
-        images: dict[str, tuple[NDArray[Any], str]] = {
-            "image": (computed.depth_m, "32FC1"),
-            "confidence": (computed.result.confidence, "32FC1"),
-            "image_color": (colourise(computed.depth_m, lower_m, self._max_m), "rgb8"),
-        }
-        for name, (pixels, encoding) in images.items():
-            self._write(f"{NODE}/depth/{name}", log_ns, self._image(header, pixels, encoding))
+        limits = {"min_m": self._options.settings.depth_min_m, "max_m": computed.max_m}
+        for name in published_images.IMAGES:
+            image = published_images.published_image(name, computed.result, computed.depth_m, **limits)
+            self._write(f"{NODE}/{name}", log_ns, self._image(header, *image))
         info = self._camera_info(header, computed.depth_m.shape, computed.result.intrinsics)
-        self._write(f"{NODE}/depth/camera_info", log_ns, info)
+        self._write(_INFO_TOPIC, log_ns, info)
 
     def _open_inputs(self, bag: Bag) -> Iterator[Payload]:
         """Declares all topics; returns the messages to copy."""

@@ -49,12 +49,14 @@ class Computed(NamedTuple):
         planned: The set.
         result: Of the network.
         depth_m: float32 [H,W] as published.
+        max_m: From here on it is beyond range, metres.
         frame_id: Of the reference camera.
     """
 
     planned: SetPlan
     result: DepthResult
     depth_m: NDArray[np.float32]
+    max_m: float
     frame_id: str
 
 
@@ -230,7 +232,7 @@ def _compute(
     except MsdepthError as error:
         return None, [], 0.0, str(error)
     if sink is not None:
-        sink(Computed(job.planned, result, scene.publish(result), scene.frame_id))
+        sink(Computed(job.planned, result, scene.publish(result), scene.max_m, scene.frame_id))
     return result, singles, compute_ms, ""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import msdepth_ros
 from msdepth_ros.bags.bag import Bag
-from msdepth_ros.bags.calibration import RIG_BESIDE_BAG
+from msdepth_ros.bags.files import files_of
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.evaluation.options import EvaluateOptions
@@ -89,9 +89,7 @@ def identity_of(path: Path, options: EvaluateOptions, model_sha256: str, name: s
     plain["settings"].pop("model_path", None)
     rig = options.rig_file()
     plain["rig"] = rig and _sha256(rig, whole=True)
-    files = sorted(member for member in path.glob("*") if member.is_file())
-    if path.is_file():
-        files = [path, *path.parent.glob(RIG_BESIDE_BAG)]
+    files = files_of(path)
     if not files:
         with Bag(path):
             raise MsdepthError(f"bag {path} holds no file; give the folder that holds the recording")

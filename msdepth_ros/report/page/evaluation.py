@@ -70,7 +70,9 @@ def render_page(
     variant = summary.variants[0]
     latencies = Latencies(variant)
     series = collect(latencies.watch(records), _points_each(document))
-    starts_ns = {bag: one.buckets[0].start_ns for (bag, name), one in series.items() if name == variant}
+    # of every recording, also of one without this variant, whose times would be 0; this variant's own where it is there
+    ordered = sorted(series.items(), key=lambda item: item[0][1] == variant)
+    starts_ns = {bag: one.buckets[0].start_ns for (bag, _), one in ordered}
     gallery = Gallery(snapshots, PICTURES_BYTES)
     scored = bool(summary.result()["sets_with_truth"])
     values: dict[str, Any] = {"title": title or _title(document["bags"]), "made": made, "scored": scored}

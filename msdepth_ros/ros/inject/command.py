@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from msdepth_ros.core.arguments import COUNT, SEED, Parser
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.injection.faults import KINDS, FaultSpan, parse_span, tour
 from msdepth_ros.core.spectra import SPECTRA
@@ -119,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         f"{name}{f' (={kind.amount:g} {kind.unit})' if kind.unit else ''}: {kind.meaning}"
         for name, kind in KINDS.items()
     )
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="msdepth inject",
         description="Stand between cameras and the node, and make the cameras fail: <spectrum>/image and "
         "<spectrum>/camera_info in, the same below a prefix out. Faults are also taken while it runs, as text on "
@@ -133,8 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--spectra", default=",".join(SPECTRA), help="cameras to stand before (default: %(default)s)")
     parser.add_argument("--prefix", default="faulty", help="what precedes the topics out (default: %(default)s)")
     parser.add_argument("--image-transport", choices=("raw", "compressed"), default="raw", help="(default: raw)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same faults (default: 0)")
-    parser.add_argument("--wait-for-subscribers", type=int, default=0, metavar="N", help="take no image before every "
+    parser.add_argument("--seed", type=SEED, default=0, help="the same seed makes the same faults (default: 0)")
+    parser.add_argument("--wait-for-subscribers", type=COUNT, default=0, metavar="N", help="take no image before every "
                         "image topic out has so many (default: 0)")  # fmt: skip
     return parser
 

@@ -171,8 +171,8 @@ class Calibration:
         self._lock = threading.Lock()
         self._views: RigViews | None = None
         self._views_of: tuple[Any, ...] = ()
-        self._ground = NO_SOURCE
-        self.set_ground(ground)
+        self.check_ground(ground)
+        self._ground = ground
 
     def set_camera(self, spectrum: str, camera: CameraModel) -> None:
         """Takes the intrinsics of a camera_info.
@@ -189,14 +189,17 @@ class Calibration:
         with self._lock:
             self._cameras[spectrum] = camera
 
-    def set_ground(self, ground: GroundSource) -> None:
-        """Takes what parameters say of the road.
+    def check_ground(self, ground: GroundSource) -> None:
+        """Judges what parameters are to say of the road.
 
         Raises:
             MsdepthError: no road is like that, as far as can be told without tf.
         """
         if isinstance(self._poses, FilePoses) and not ground.frame:
             self._find_ground(ground)
+
+    def set_ground(self, ground: GroundSource) -> None:
+        """Takes what parameters say of the road; see `check_ground`."""
         self._ground = ground
 
     def road(self) -> Road:

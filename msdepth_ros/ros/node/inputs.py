@@ -152,7 +152,7 @@ class CameraInput:
             return
         try:
             # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
-            claimed = None if isinstance(message, Image) else compressed_size(bytes(memoryview(message.data)))
+            claimed = None if isinstance(message, Image) else compressed_size(message.data)
             if claimed is None or claimed == (camera.width, camera.height):
                 image = spectrum_image(self.spectrum, decode_image(message))
                 claimed = (image.shape[1], image.shape[0])

@@ -50,7 +50,7 @@ class FusedDepthNode(LifecycleNode):
     def __init__(self, **kwargs: object) -> None:
         super().__init__("fused_depth", **kwargs)
         try:
-            self._settings = declare_parameters(self, self._on_settings)
+            self._settings = declare_parameters(self, self._on_settings, self._check_settings)
         except MsdepthError:
             self.destroy_node()
             raise
@@ -77,10 +77,15 @@ class FusedDepthNode(LifecycleNode):
 
     def _on_settings(self, settings: Settings) -> None:
         if self._equipment is not None:
-            self._equipment.calibration.set_ground(settings.ground)  # first, since it may refuse
+            self._equipment.calibration.set_ground(settings.ground)
         self._settings = settings
         if self._pipeline is not None:
             self._pipeline.reconfigure(settings)
+
+    def _check_settings(self, settings: Settings) -> None:
+        """Refuses with MsdepthError a road that cannot be."""
+        if self._equipment is not None:
+            self._equipment.calibration.check_ground(settings.ground)
 
     def _enable(self, wanted: bool) -> str:
         """Lets sets be computed, or not; returns what that means now."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -24,12 +25,15 @@ def descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     return described
 
 
-def declare_parameters(node: Node, on_change: Callable[[Settings], None]) -> Settings:
+def declare_parameters(
+    node: Node, on_change: Callable[[Settings], None], check: Callable[[Settings], None]
+) -> Settings:
     """Declares the table on a node, refuses what the user set wrongly, and keeps refusing it while the node runs.
 
     Args:
         node: to declare on.
-        on_change: called with the new settings when a live parameter changed; may refuse them with MsdepthError.
+        on_change: called with the new settings after rclpy has accepted and stored a change of a live parameter.
+        check: called with settings that are asked for, before; refuses with MsdepthError what cannot be.
 
     Raises:
         MsdepthError: an unknown parameter, or a value of the wrong type or out of range.
@@ -38,8 +42,28 @@ def declare_parameters(node: Node, on_change: Callable[[Settings], None]) -> Set
     for spec in PARAMETERS:
         node.declare_parameter(spec.name, spec.default, descriptor(spec))
     settings = read_settings(node)
-    node.add_on_set_parameters_callback(lambda changes: _change(node, changes, on_change))
+    _watch(node, lambda: on_change(read_settings(node)), check)
     return settings
+
+
+def _watch(node: Node, apply: Callable[[], None], check: Callable[[Settings], None]) -> None:
+    """Refuses what does not hold together, and calls `apply` when a change has been stored.
+
+    Accepting is not storing: whoever is asked after us may still refuse. Where rclpy has no callback for what happens
+    after that (Humble), the executor calls `apply` as soon as it has done with the request, whatever became of it.
+    """
+    after_set = getattr(node, "add_post_set_parameters_callback", None)
+    if after_set is not None:
+        after_set(lambda changes: apply() if _ours(changes) else None)
+        node.add_on_set_parameters_callback(lambda changes: _judge(node, changes, check))
+        return
+    soon = node.create_guard_condition(apply)
+
+    def judge(changes: Sequence[Parameter]) -> SetParametersResult:
+        soon.trigger()
+        return _judge(node, changes, check)
+
+    node.add_on_set_parameters_callback(judge)
 
 
 def read_settings(node: Node) -> Settings:
@@ -57,12 +81,16 @@ def _refuse_bad_overrides(node: Node) -> None:
         check_override(name, override.value)
 
 
-def _change(node: Node, changes: Sequence[Parameter], on_change: Callable[[Settings], None]) -> SetParametersResult:
+def _ours(changes: Sequence[Parameter]) -> dict[str, Any]:
+    """Those of the table, by name."""
+    return {change.name: change.value for change in changes if change.name in DEFAULTS}
+
+
+def _judge(node: Node, changes: Sequence[Parameter], check: Callable[[Settings], None]) -> SetParametersResult:
     """Accepts changes after which all settings still hold together."""
     values = {spec.name: node.get_parameter(spec.name).value for spec in PARAMETERS}
-    values.update({change.name: change.value for change in changes if change.name in DEFAULTS})
     try:
-        on_change(Settings.from_values(values))
+        check(Settings.from_values(values | _ours(changes)))
     except MsdepthError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)

@@ -92,6 +92,7 @@ class Pipeline:
         """Takes changed live settings where they are kept; the others are read when they are needed."""
         self.matcher = reconfigure(self.matcher, settings)
         self.equipment.statistics.set_limits(settings.health)
+        self._on_deadline()  # a shorter deadline may have passed, or come before the timer
 
     @property
     def settings(self) -> Settings:

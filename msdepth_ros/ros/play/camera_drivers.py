@@ -16,12 +16,12 @@ from typing import Any
 
 from msdepth_ros.bags.bag import Bag
 from msdepth_ros.bags.read_ahead import ReadAhead
+from msdepth_ros.core.arguments import COUNT, DURATION_S, SPEED, START_S, Parser
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.playback.camera_messages import (
     TRUTH,
     PlaybackConfig,
     Source,
-    check_rate,
     find_sources,
     parse_spectra,
     read_packets,
@@ -59,17 +59,21 @@ def summary(player: Player) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     """Command line of the player."""
-    parser = argparse.ArgumentParser(prog="player", description="Play a recording as camera drivers would.")
+    parser = Parser(prog="player", description="Play a recording as camera drivers would.")
     parser.add_argument("bag", type=Path, help="rosbag2 folder or file")
     parser.add_argument("--spectra", default=",".join(SPECTRA), help="cameras to play (default: %(default)s)")
     parser.add_argument("--prefix", default="", help="what precedes the topic names in the bag, e.g. /vehicle")
-    parser.add_argument("--rate", type=float, default=1.0, help="speed (default: %(default)s)")
-    parser.add_argument("--duration", type=float, metavar="S", help="play only the first S seconds")
+    parser.add_argument("--rate", type=SPEED, default=1.0, help="speed (default: %(default)s)")
+    parser.add_argument("--duration", type=DURATION_S, metavar="S", help="play only the first S seconds")
     parser.add_argument("--loop", action="store_true", help="start again at the end")
     parser.add_argument(
-        "--wait-for-subscribers", type=int, default=1, metavar="N", help="per image topic; 0 starts at once (default 1)"
+        "--wait-for-subscribers",
+        type=COUNT,
+        default=1,
+        metavar="N",
+        help="per image topic; 0 starts at once (default 1)",
     )
-    parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="how long to wait for them")
+    parser.add_argument("--timeout", type=START_S, default=60.0, metavar="S", help="how long to wait for them")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="write what was published, as JSON")
     return parser
 
@@ -82,7 +86,6 @@ def run(options: argparse.Namespace) -> None:
     """
     import rclpy
 
-    rate = check_rate(options.rate)
     config = PlaybackConfig(
         bag=options.bag,
         spectra=parse_spectra(options.spectra),
@@ -102,7 +105,7 @@ def run(options: argparse.Namespace) -> None:
         with ReadAhead(read_packets(config), BUFFER_BYTES) as packets:
             packets.wait_until_filled()
             player.wait_for_subscribers(cameras, options.wait_for_subscribers, options.timeout)
-            player.play(packets, Schedule(rate, stop))
+            player.play(packets, Schedule(options.rate, stop))
         if options.summary:
             options.summary.write_text(json.dumps(summary(player)), encoding="utf-8")
     finally:

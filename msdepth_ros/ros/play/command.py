@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from msdepth_ros.bags.bag import Bag
 from msdepth_ros.bags.qos import RecordedQos
 from msdepth_ros.bags.read_ahead import ReadAhead
+from msdepth_ros.core.arguments import COUNT, DURATION_S, SPEED, START_S, number
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.progress import StatusLine
-from msdepth_ros.playback.camera_messages import check_rate
 from msdepth_ros.playback.recorded_messages import CLOCK_TOPIC, RecordedConfig, Track, find_tracks, read_recorded
 from msdepth_ros.results.live import percentiles_ms
 from msdepth_ros.ros.play.keyboard import Keys
@@ -33,7 +33,8 @@ DESCRIPTION = (
     "Space pauses and goes on, Ctrl-C ends."
 )
 _BUFFER_BYTES = 128 << 20
-_CLOCK_HZ, _MOST_HZ = 40.0, 1000.0
+_CLOCK_HZ = 40.0
+_CLOCK_RATE = number(above=0.0, at_most=1000.0)
 _SHOW_HZ = 10.0
 _NS = 1_000_000_000
 
@@ -42,18 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of `msdepth play`."""
     add = parser.add_argument
     add("bag", type=Path, metavar="BAG", help="recording: folder, or .mcap or .db3 file")
-    add("--rate", type=float, default=1.0, help="speed (default: %(default)s)")
+    add("--rate", type=SPEED, default=1.0, help="speed (default: %(default)s)")
     add("--loop", action="store_true", help="start again at the end")
-    add("--start", type=float, default=0.0, metavar="S", help="leave out the first S seconds; latched topics are kept")
-    add("--duration", type=float, metavar="S", help="play only S seconds")
+    add(
+        "--start", type=START_S, default=0.0, metavar="S", help="leave out the first S seconds; latched topics are kept"
+    )
+    add("--duration", type=DURATION_S, metavar="S", help="play only S seconds")
     add("--start-paused", action="store_true", help="wait for the space key")
     add("--topics", nargs="+", metavar="TOPIC", help="play only these (default: all)")
     add("--raw", action="store_true", help="decode JPEG and PNG: TOPIC/compressed is published on TOPIC, raw")
-    add("--clock", type=float, nargs="?", const=_CLOCK_HZ, metavar="HZ", help="publish the recording's time on /clock "
-        "(default rate: %(const)s), for nodes with use_sim_time")  # fmt: skip
+    add("--clock", type=_CLOCK_RATE, nargs="?", const=_CLOCK_HZ, metavar="HZ", help="publish the recording's time on "
+        "/clock (default rate: %(const)s), for nodes with use_sim_time")  # fmt: skip
     add("--restamp", action="store_true", help="move all stamps to now; by default they stay as recorded")
-    add("--wait-for-subscribers", type=int, default=0, metavar="N", help="start when every topic has N (default: 0)")
-    add("--timeout", type=float, default=60.0, metavar="S", help="how long to wait for them (default: %(default)s)")
+    add("--wait-for-subscribers", type=COUNT, default=0, metavar="N", help="start when every topic has N (default: 0)")
+    add("--timeout", type=START_S, default=60.0, metavar="S", help="how long to wait for them (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -68,7 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         MsdepthError: Bad input, or a damaged recording.
     """
-    rate = check_rate(arguments.rate)
     config = _config(arguments)
     with Bag(config.bag) as bag:
         for remark in bag.remarks:
@@ -85,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             stop = _stop_by_signal()
             player = Player(node, outlets, stop, restamp=arguments.restamp)
             ticker = _Ticker(node, player, arguments.clock, begin_ns, length_s)
-            schedule = Schedule(rate, stop, ticker, 1 / ticker.rate_hz, paused=arguments.start_paused)
+            schedule = Schedule(arguments.rate, stop, ticker, 1 / ticker.rate_hz, paused=arguments.start_paused)
             _play(config, [track for track in tracks if track.live in topics], player, schedule, arguments)
             ticker.close()
         finally:
@@ -156,12 +158,8 @@ class _Ticker:
 
 def _config(arguments: argparse.Namespace) -> RecordedConfig:
     """What to play."""
-    if arguments.clock is not None and (arguments.restamp or not 0 < arguments.clock <= _MOST_HZ):
-        raise MsdepthError(
-            f"--clock tells the recording's time, at a rate of at most {_MOST_HZ:g} Hz, and does not go with --restamp"
-        )
-    if arguments.start < 0 or (arguments.duration is not None and not arguments.duration > 0):
-        raise MsdepthError("--start must not be negative, and --duration must be above 0 seconds")
+    if arguments.clock is not None and arguments.restamp:
+        raise MsdepthError("--clock tells the recording's time and does not go with --restamp")
     return RecordedConfig(
         bag=arguments.bag,
         topics=tuple(dict.fromkeys(arguments.topics)) if arguments.topics else None,
@@ -218,6 +216,6 @@ def qos_profile(recorded: RecordedQos) -> QoSProfile:
 def _stop_by_signal() -> threading.Event:
     """Set by Ctrl-C and by the wish to end."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for wish in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wish, lambda *_: stop.set())
     return stop

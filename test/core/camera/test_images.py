@@ -214,6 +214,50 @@ def test_a_bomb_is_refused_before_memory_is_allocated(data: bytes) -> None:
         tracemalloc.stop()
 
 
+def numpy_buffer(data: bytes) -> np.ndarray:
+    """As rosbags gives them."""
+    return np.frombuffer(data, np.uint8)
+
+
+def ros_buffer(data: bytes) -> array:
+    """As rclpy gives them."""
+    return array("B", data)
+
+
+STARTS = st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n"])
+KINDS_OF_BUFFER = [bytes, bytearray, memoryview, ros_buffer, numpy_buffer]
+
+
+@pytest.mark.parametrize("buffer", KINDS_OF_BUFFER)
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_compressed_data_are_not_copied(kind: str, colour: bool, buffer: Any) -> None:
+    shape = (600, 800, 3) if colour else (600, 800)
+    noise = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)  # which nothing compresses
+    data = cv2.imencode(kind, noise, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    message = SimpleNamespace(format=kind, data=buffer(data))
+    decode_image(message)  # OpenCV loads its decoders
+    tracemalloc.start()
+    try:
+        image = decode_image(message)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < image.pixels.nbytes + len(data) // 10
+    assert compressed_size(message.data) == (800, 600)
+
+
+@given(st.binary(max_size=40), st.sampled_from(KINDS_OF_BUFFER), STARTS)
+def test_a_size_does_not_depend_on_the_kind_of_buffer(data: bytes, buffer: Any, start: bytes) -> None:
+    assert compressed_size(buffer(start + data)) == compressed_size(start + data)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 3), st.integers(0, 65535), st.integers(0, 65535))
+def test_a_size_is_found_wherever_it_lies(before: int, fill: int, width: int, height: int) -> None:
+    frame = b"\xff" * fill + b"\xff\xc0\x00\x0b\x08" + struct.pack(">HH", height, width)
+    assert compressed_size(b"\xff\xd8" + bytes(before) + frame) == (width, height)
+
+
 def test_a_thumbnail_does_not_hide_the_size() -> None:
     small, bomb = cv2.imencode(".jpg", GREY)[1].tobytes(), jpeg_bomb(65_500, 65_500)
     with_thumbnail = bomb[:2] + b"\xff\xe1" + struct.pack(">H", len(small) + 2) + small + bomb[2:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -307,6 +307,26 @@ wild_arrivals = st.lists(
 )
 
 
+durations = st.one_of(st.just(0), st.integers(0, 3), st.integers(0, 600 * MS))
+wild_configs = st.builds(
+    SynchronizerConfig,
+    spectra=st.lists(st.sampled_from(SPECTRA), min_size=1, max_size=3, unique=True).map(tuple),
+    reference=st.sampled_from(SPECTRA),
+    tolerance_ns=durations,
+    deadline_ns=durations,
+    stale_after_ns=durations,
+    reset_after_ns=durations,
+    capacity=st.sampled_from([1, 2, 16]),
+)
+
+
+clock_jumps = st.lists(
+    st.tuples(st.integers(0, 50 * MS), st.sampled_from(SPECTRA), st.sampled_from([0, 0, 0, 0, -900 * MS, 400 * MS])),
+    max_size=60,
+)
+"""Cameras that agree, but for one or another whose clock jumps: images of the reference are held back."""
+
+
 def wild(steps: list[tuple[int, str, int]]) -> list[Arrival]:
     """Turns drawn steps into arrivals whose stamps wander around the time of arrival."""
     now, arrivals = START, []
@@ -344,6 +364,40 @@ def test_nothing_waits_longer_than_the_deadline(steps: list[tuple[int, str, int]
     for departure in play(SpectralSynchronizer(CONFIG), wild(steps)):
         for item in departure.frame_set.items.values():
             assert departure.now_ns - item.received_ns <= CONFIG.deadline_ns
+
+
+@given(wild_configs, wild_arrivals | clock_jumps)
+def test_any_allowed_configuration_gives_back_what_waits(
+    config: SynchronizerConfig, steps: list[tuple[int, str, int]]
+) -> None:
+    sync = SpectralSynchronizer(config)
+    departures = play(sync, [arrival for arrival in wild(steps) if arrival.spectrum in config.spectra])
+    assert sync.pending_count == 0 and sync.next_deadline_ns() is None
+    counts = sync.statistics.spectra.values()
+    assert sum(one.used + one.dropped for one in counts) == sum(one.received for one in counts)
+    for departure in departures:
+        for item in departure.frame_set.items.values():
+            assert departure.now_ns - item.received_ns <= config.deadline_ns
+
+
+@given(wild_configs, st.lists(st.tuples(durations, wild_arrivals | clock_jumps), min_size=1, max_size=4))
+def test_there_is_a_time_to_poll_exactly_while_something_waits_also_when_the_deadline_changes(
+    config: SynchronizerConfig, parts: list[tuple[int, list[tuple[int, str, int]]]]
+) -> None:
+    sync, now_ns = SpectralSynchronizer(config), START
+
+    def check() -> None:
+        moment_ns = sync.next_deadline_ns()
+        assert (moment_ns is not None) == (sync.pending_count > 0)
+        assert moment_ns is None or now_ns <= moment_ns <= now_ns + sync.config.deadline_ns
+
+    for deadline_ns, steps in parts:
+        sync.config = replace(config, deadline_ns=deadline_ns)
+        check()
+        for step_ns, name, offset_ns in [step for step in steps if step[1] in config.spectra]:
+            now_ns += step_ns
+            sync.add(name, now_ns + offset_ns, object(), now_ns)
+            check()
 
 
 @given(wild_arrivals)

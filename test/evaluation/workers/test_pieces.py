@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from msdepth_ros.bags.bag_list import expand_bags
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
@@ -123,10 +124,44 @@ def test_identity_changes_with_the_model_and_the_options(bag: Path) -> None:
     assert len(set(changed)) == len(changed)
 
 
-def test_identity_of_a_lone_file_follows_the_rig_beside_it(bag: Path) -> None:
-    before = identity_of(bag / "city_0.mcap", OPTIONS, "model", "city")
-    (bag / "rig.yaml").write_text("cam0: 1")
-    assert identity_of(bag / "city_0.mcap", OPTIONS, "model", "city") != before
+WAYS = {
+    "folder": lambda bag: bag,
+    "metadata": lambda bag: bag / "metadata.yaml",
+    "from elsewhere": lambda bag: bag / "..." / ".." / "metadata.yaml",
+    "link": lambda bag: linked(bag),
+    "metadata of a link": lambda bag: linked(bag) / "metadata.yaml",
+    "file": lambda bag: bag / "city_0.db3",
+    "file of a link": lambda bag: linked(bag) / "city_0.db3",
+}
+"""How a recording may be given."""
+
+
+def linked(bag: Path) -> Path:
+    """A link to a folder."""
+    link = bag.with_name("link")
+    if not link.exists():
+        link.symlink_to(bag)
+    return link
+
+
+@pytest.mark.parametrize("file", ["city_0.db3", "city_0.db3-wal", "city_0.db3-journal", "rig.yaml", "metadata.yaml"])
+@pytest.mark.parametrize("way", WAYS)
+def test_identity_changes_with_every_file_that_is_read_however_the_recording_is_given(
+    bag: Path, way: str, file: str
+) -> None:
+    (bag / "...").mkdir()
+    (bag / "city_0.db3").write_bytes(bytes(200_000))
+    found = []
+    for content in (b"one", b"another"):
+        (bag / file).write_bytes(content)
+        found.append(identity_of(WAYS[way](bag), OPTIONS, "model", "city"))
+    is_read = not (file == "metadata.yaml" and way.startswith("file"))
+    assert (found[0] != found[1]) == is_read
+
+
+def test_a_folder_and_its_metadata_are_the_same_recording(bag: Path) -> None:
+    assert identity_of(bag / "metadata.yaml", OPTIONS, "model", "city") == identity_of(bag, OPTIONS, "model", "city")
+    assert expand_bags([str(bag / "metadata.yaml"), str(bag)]) == [bag]
 
 
 def test_identity_follows_the_content_of_the_rig_file_not_its_name(bag: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from evaluations import record, snapshot, summary
@@ -115,10 +116,26 @@ def test_range_and_reliability_have_their_plots_and_their_numbers(page: str) -> 
     assert "0 to 5 m" in page and "60 to 80 m" in page
 
 
-def test_frames_carry_what_the_browser_shows(page: str) -> None:
+def frames_of(page: str) -> list[dict[str, object]]:
+    """What the frame browser shows."""
     found = re.search(r'id="frame-data">(.*?)</script>', page, re.DOTALL)
     assert found
-    frames = json.loads(found.group(1))
+    return json.loads(found.group(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("first", [SPECTRA, PAIR, ("rgb",)])
+@pytest.mark.parametrize("second", [SPECTRA, PAIR, ("rgb",)])
+def test_pictures_have_the_time_in_their_recording_whichever_cameras_that_has(
+    first: tuple[str, ...], second: tuple[str, ...]
+) -> None:
+    records = [record(n, bag=bag, variant=one) for bag, one in (("a", first), ("b", second)) for n in range(8)]
+    frames = frames_of(render_page(summary(records), records, map(snapshot, records)))
+    assert [frame["title"] for frame in frames] == [f"{bag}, {n / 10:.1f} s" for bag in "ab" for n in range(8)]
+    assert [frame["seconds"] for frame in frames] == [n / 10 for _ in "ab" for n in range(8)]
+
+
+def test_frames_carry_what_the_browser_shows(page: str) -> None:
+    frames: Any = frames_of(page)
     assert len(frames) == 40
     assert [tile["name"] for tile in frames[0]["tiles"]] == [
         "depth", "error", "input-rgb", "input-nir", "input-thermal", "truth", "confidence-rgb", "confidence-nir",

@@ -189,8 +189,8 @@ def test_a_type_that_is_not_installed_is_named_and_the_rest_is_played(listener: 
 
 
 @pytest.mark.parametrize(("arguments", "reason"), [
-    (["--rate", "0"], "rate 0"), (["--start", "-1"], "--start must not be negative"),
-    (["--clock", "--restamp"], "does not go with --restamp"), (["--clock", "0"], "at most 1000 Hz"),
+    (["--rate", "0"], "--rate: '0' must be"), (["--start", "-1"], "--start: '-1' must be"),
+    (["--clock", "--restamp"], "does not go with --restamp"), (["--clock", "0"], "above 0 and of at most 1000"),
     (["--start-paused"], "needs a terminal"), (["--topics", "/sonar"], "no messages on /sonar"),
     (["--wait-for-subscribers", "3", "--timeout", "0.2"], "has 0"),
 ])  # fmt: skip

@@ -16,6 +16,7 @@ from fault_bench.fuzzing import fuzz
 from fault_bench.judge_load import judge_overload, judge_soak
 from fault_bench.load import put_under_load, rows_to_keep
 from fault_bench.tables import markdown
+from msdepth_ros.core.arguments import SPEED, START_S
 
 Rows = list[dict[str, Any]]
 SOAK_RATE = 2.0
@@ -65,11 +66,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out/faults"), help="folder for faults.json and logs")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to do (default: %(default)s); other rows of "
                         "faults.json are kept")  # fmt: skip
-    parser.add_argument("--soak-minutes", type=float, default=30.0, help="length of the soak (default: %(default)s)")
-    parser.add_argument("--clean-seconds", type=float, default=120.0, help="matrix: time without faults at first")
+    parser.add_argument("--soak-minutes", type=START_S, default=30.0, help="length of the soak (default: %(default)s)")
+    parser.add_argument("--clean-seconds", type=START_S, default=120.0, help="matrix: time without faults at first")
     parser.add_argument("--short", action="store_true", help="matrix: every fault once")
     parser.add_argument("--only", default="", help="matrix: comma-separated faults")
-    parser.add_argument("--rate", type=float, default=0.5, help="matrix: speed of the drive (default: %(default)s)")
+    parser.add_argument("--rate", type=SPEED, default=0.5, help="matrix: speed of the drive (default: %(default)s)")
     parser.add_argument("--markdown", action="store_true", help="only print the tables of faults.json")
     return parser.parse_args()
 

@@ -1,17 +1,18 @@
 """Depth is published by REP 117 and REP 118: metres, NaN for unknown, +Inf beyond range, never 0 for unknown."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
-pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdepth_ros[ros]' or source ROS 2")
-
-from std_msgs.msg import Header
-
-from msdepth_ros.core.camera.images import decode_image
 from msdepth_ros.core.model.published_depth import published_depth_m
-from msdepth_ros.ros.node.publishers import _confidence_image
+from msdepth_ros.core.published_images import CONFIDENCE, VIEW_CONFIDENCE, published_image
+from msdepth_ros.core.spectra import SPECTRA
 
 NAN, INF = np.nan, np.inf
 
@@ -55,6 +56,18 @@ def test_the_result_is_left_alone() -> None:
     np.testing.assert_array_equal(result.depth_m, np.array([[0.1, 100.0]], np.float32))
 
 
-def test_confidence_stays_in_its_range() -> None:
-    message = _confidence_image(Header(), np.array([[NAN, -0.5, 0.25, 1.5]], np.float32))
-    np.testing.assert_array_equal(decode_image(message).pixels, np.array([[0.0, 0.0, 0.25, 1.0]], np.float32))
+confidences = arrays(np.float32, (2, 3), elements=st.floats(width=32))
+
+
+@given(confidences, st.dictionaries(st.sampled_from(SPECTRA), confidences))
+def test_confidence_stays_in_its_range_and_is_none_without_the_camera(
+    fused: NDArray[np.float32], views: dict[str, NDArray[np.float32]]
+) -> None:
+    depth_m = np.full((2, 3), 7.0, np.float32)
+    result: Any = SimpleNamespace(confidence=fused, view_confidence=views)
+    stated = {CONFIDENCE: fused, **{name: views.get(spectrum) for name, spectrum in VIEW_CONFIDENCE.items()}}
+    for name, confidence in stated.items():
+        pixels, encoding = published_image(name, result, depth_m, min_m=0.5, max_m=80.0)
+        expected = np.zeros((2, 3)) if confidence is None else np.nan_to_num(confidence, nan=0.0).clip(0.0, 1.0)
+        assert encoding == "32FC1" and pixels.dtype == np.float32
+        np.testing.assert_array_equal(pixels, expected)

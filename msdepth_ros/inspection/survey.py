@@ -52,6 +52,7 @@ def survey_bag(path: Path, options: EvaluateOptions) -> Survey:
             lambda: load_calibration(bag, sources, options.settings.reference, options.rig_file()),
         )
         found.calibration = calibration.origin if calibration is not None else ""
+        found.notes += calibration.notes if calibration is not None else ()
         found.intrinsics = [name for name, topics in sources.cameras.items() if topics.info]
         _check_content(bag, sources, calibration, options, found)
         tracks = _attempt(found.problems, lambda: _tracks(bag, sources))

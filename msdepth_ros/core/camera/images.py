@@ -113,6 +113,14 @@ def as_rgb(image: DecodedImage) -> NDArray[Any]:
     return cv2.cvtColor(image.pixels, cv2.COLOR_BGR2RGB) if image.encoding in _BLUE_FIRST else image.pixels
 
 
+def image_size(message: Any) -> tuple[int, int] | None:
+    """Width and height that an Image or CompressedImage claims, without decoding it; None if it tells none."""
+    if hasattr(message, "step"):
+        size = int(message.width), int(message.height)
+        return size if min(size) > 0 else None
+    return compressed_size(bytes(memoryview(message.data)))
+
+
 def compressed_size(data: bytes) -> tuple[int, int] | None:
     """Width and height that a JPEG or PNG claims, without decoding it; None if it is neither, or cut off."""
     if data.startswith(_PNG_START):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from msdepth_ros.bags.bag import Bag
-from msdepth_ros.bags.calibration import RIG_BESIDE_BAG, Calibration, load_calibration
+from msdepth_ros.bags.calibration import Calibration, load_calibration
 from msdepth_ros.bags.topics import Sources, find_sources
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
@@ -76,7 +76,7 @@ def plan_bag(
         looks = look_at_all(bag, sources, images, window_ns, threads) if looks is None else looks
         for look in _told(looks, bag, tell):
             tracks.add(look)
-        notes = [*bag.remarks, *_image_notes(tracks, options, beside=calibration.beside)]
+        notes = [*bag.remarks, *calibration.notes, *_image_notes(tracks, options)]
     planned = [_plan(name, spectra, tracks, options) for spectra in options.variants(sources.cameras)]
     plans = [plan for plan, _ in planned]
     notes = [f"{name}: {note}" for note in notes] + [note for _, some in planned for note in some]
@@ -107,11 +107,10 @@ def _why_no_set(options: EvaluateOptions, notes: list[str]) -> str:
     return f"within --start {options.start_s} and --duration {options.duration_s}; {reasons}"
 
 
-def _image_notes(tracks: Tracks, options: EvaluateOptions, *, beside: bool) -> list[str]:
-    """What is worth telling of images and their calibration."""
-    notes = [f"calibration from {RIG_BESIDE_BAG} beside the recording, which has no /tf_static"] if beside else []
-    told = "changes while it records; the first one is used"
-    notes += [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
+def _image_notes(tracks: Tracks, options: EvaluateOptions) -> list[str]:
+    """What is worth telling of images."""
+    told = "changes while it records; one is used for all images"
+    notes = [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
     notes += [f"no images of {spectrum}" for spectrum in options.spectra if spectrum not in tracks.cameras]
     return notes + [track.rejections() for track in tracks.cameras.values() if track.rejections()]
 

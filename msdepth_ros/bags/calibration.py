@@ -187,7 +187,7 @@ def load_calibration(bag: Bag, sources: Sources, reference: str, rig_file: Path 
 
 def _unknown_pose(labels: tuple[str, ...], reference: str, frames: Mapping[str, str], transforms: Transforms) -> str:
     """Why tf does not tell where the cameras are; empty where it does."""
-    advice = "give a rig file (--rig, or parameter calibration.file)"
+    advice = "give --rig FILE (the node: parameter calibration.file)"
     shared = same_frame_problem(frames, labels)
     if shared:
         return f"{shared}; {advice}, or let each driver name its own frame"

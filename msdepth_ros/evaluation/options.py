@@ -117,7 +117,7 @@ class EvaluateOptions:
             "depth_min_m": settings.depth_min_m,
             "depth_max_m": settings.depth_max_m,
             "min_confidence": settings.output_min_confidence,
-            "nir_bits": settings.nir_bits,
+            "bits": dict(settings.bits),
             "sync_tolerance_s": settings.sync_tolerance_s,
             "sync_deadline_s": settings.sync_deadline_s,
             "sync_stale_after_s": settings.sync_stale_after_s,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msdepth_ros.core.health.findings import UNUSABLE, Fault, Finding, Level, S, Thresholds, Verdict
 from msdepth_ros.core.health.image import ImageFacts, ImageHealth
-from msdepth_ros.core.health.timing import Timing, skews_s
+from msdepth_ros.core.health.timing import Timing, skew_text, skews_s
 from msdepth_ros.core.spectra import in_canonical_order, spectra_key
 from msdepth_ros.core.sync.stream import SpectrumCounts
 
@@ -150,11 +150,7 @@ class Health:
             self._skewed.discard(spectrum)
         else:
             self._skewed.add(spectrum)
-            text = (
-                f"stamps are {skew_s:+.2f} s from those of the other cameras: images are delayed or clocks differ; "
-                f"synchronise the clocks, or set sync.offset_s.{spectrum}"
-            )
-            found.append(Finding(Fault.SKEWED, Level.WARN, text))
+            found.append(Finding(Fault.SKEWED, Level.WARN, skew_text(spectrum, skew_s)))
         return found
 
     def skews_s(self, now_ns: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from msdepth_ros.core.health.bits import BitsUse
 from msdepth_ros.core.health.findings import UNUSABLE, Fault, Finding, Latch, Level, S, Thresholds
 
 ROWS = 24
@@ -36,6 +37,7 @@ class ImageFacts(NamedTuple):
         noise: median of the absolute second difference along the rows, grey levels.
         sharpness: 99th percentile of the absolute difference of neighbours, relative to bright - dark.
         digest: equal for equal pictures.
+        peak: highest value of a 16-bit image of whose significant bits nobody has said anything; 0 for others.
     """
 
     dark: float
@@ -45,6 +47,7 @@ class ImageFacts(NamedTuple):
     noise: float
     sharpness: float
     digest: int
+    peak: int = 0
 
 
 def measure(image: NDArray[Any], *, bits: int | None = None) -> ImageFacts:
@@ -130,6 +133,7 @@ class ImageHealth:
         self._noise, self._sharpness = Usual(), Usual()
         self._facts: ImageFacts | None = None
         self._same_since_ns = 0
+        self._bits = BitsUse(spectrum)
 
     def look(self, facts: ImageFacts, now_ns: int, limits: Thresholds) -> frozenset[Fault]:
         """Takes the next image.
@@ -145,6 +149,7 @@ class ImageHealth:
         if self._facts is None or facts.digest != self._facts.digest:
             self._same_since_ns = now_ns
         self._facts = facts
+        self._bits.take(facts.peak)
         bad = self._unusable(facts, now_ns, limits)
         if not bad:
             bad = self._doubts(facts, limits)
@@ -166,7 +171,11 @@ class ImageHealth:
             Finding(fault, Level.ERROR if fault in UNUSABLE else Level.WARN, _SENTENCES[fault])
             for fault, latch in self._latches.items()
             if latch.on
-        ]
+        ] + self._bits.findings()
+
+    def remarks(self) -> list[str]:
+        """What is to be said of all images together, not of one."""
+        return [finding.message for finding in self._bits.findings()]
 
     def _unusable(self, facts: ImageFacts, now_ns: int, limits: Thresholds) -> set[Fault]:
         """At most one of the faults that leave nothing to see; black and white pictures repeat, too."""

@@ -18,6 +18,7 @@ from msdepth_ros.bags.calibration import Calibration, load_calibration
 from msdepth_ros.bags.topics import Sources, find_sources
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
+from msdepth_ros.core.health.timing import clock_notes
 from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import FrameSet, SpectralSynchronizer
@@ -112,7 +113,12 @@ def _image_notes(tracks: Tracks, options: EvaluateOptions) -> list[str]:
     told = "changes while it records; one is used for all images"
     notes = [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
     notes += [f"no images of {spectrum}" for spectrum in options.spectra if spectrum not in tracks.cameras]
-    return notes + [track.rejections() for track in tracks.cameras.values() if track.rejections()]
+    for track in tracks.cameras.values():
+        notes += [*([track.rejections()] if track.rejections() else []), *track.remarks()]
+    offsets = {name: track.clock_offset_s() for name, track in tracks.cameras.items()}
+    known = {name: offset_s for name, offset_s in offsets.items() if offset_s is not None}
+    clocks = clock_notes(known, options.settings.reference, options.settings.health.skew_s)
+    return notes + [f"{name}: {text}" if name else text for name, text in clocks.items()]
 
 
 def prepare(bag: Bag, options: EvaluateOptions) -> tuple[Sources, Calibration]:
@@ -138,7 +144,7 @@ def sources_of(bag: Bag, options: EvaluateOptions) -> Sources:
         images=options.images,
         infos=options.infos,
         ground_truth=options.ground_truth,
-        compressed=options.settings.image_transport == "compressed",
+        transports=options.settings.image_transports,
     )
 
 

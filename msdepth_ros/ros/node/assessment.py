@@ -102,7 +102,9 @@ class Assessment:
             if obstacle is not None:
                 findings = [finding for finding in findings if finding.fault is not Fault.SILENT]
                 findings.append(obstacle)
-        return findings
+        frame = self._pipeline.equipment.calibration.frame_doubt(camera.spectrum)
+        doubts = [Finding(Fault.FRAME, Level.WARN, frame)] if frame else []
+        return [*findings, *camera.doubts(), *doubts]
 
     def _camera(self, camera: CameraInput) -> Task:
         findings = self._findings[camera.spectrum]

@@ -12,6 +12,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from msdepth_ros.core.camera.images import FULL_BITS
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Fault, Seen, leave_out, nothing_usable
 from msdepth_ros.core.health.image import measure
@@ -82,11 +83,15 @@ class Pipeline:
     def _subscribe(self, settings: Settings) -> None:
         for spectrum in settings.spectra:
             camera = CameraInput(
-                self._node, spectrum, image_transport=settings.image_transport,
+                self._node, spectrum, image_transport=settings.image_transports[spectrum],
+                bits=settings.bits.get(spectrum, FULL_BITS),
                 calibration=self.equipment.calibration, deliver=self._on_frame,
                 reject=functools.partial(self._reject, spectrum), guard=self._guard,
             )  # fmt: skip
             self.inputs.append(camera)
+            shared = [one.spectrum for one in self.inputs if one.image_topic == camera.image_topic]
+            if len(shared) > 1:
+                raise MsdepthError(f"{camera.image_topic} is that of {' and '.join(shared)}; one topic is one camera's")
 
     def reconfigure(self, settings: Settings) -> None:
         """Takes changed live settings where they are kept; the others are read when they are needed."""
@@ -136,7 +141,7 @@ class Pipeline:
         settings = self._settings()
         height, width = frame.image.shape[:2]
         offset_ns = round(settings.sync_offset_s[spectrum] * 1e9)
-        facts = measure(frame.image, bits=settings.nir_bits if spectrum == "nir" else None)
+        facts = measure(frame.image, bits=settings.bits.get(spectrum))._replace(peak=frame.peak)
         seen = Seen(frame.stamp_ns + offset_ns, facts, f"{width} x {height} {frame.encoding}")
         frame = frame._replace(faults=self.equipment.statistics.accepted(spectrum, seen))
         self._submit(self.matcher.add(spectrum, frame.stamp_ns, frame, time.monotonic_ns()))
@@ -180,7 +185,7 @@ class Pipeline:
         if not frames:
             raise MsdepthError(f"no camera of the set {frame_set.spectra} is calibrated")
         images = {spectrum: frame.image for spectrum, frame in frames.items()}
-        result = equipment.engine.estimate(images, views, bits={"nir": settings.nir_bits})
+        result = equipment.engine.estimate(images, views, bits=settings.bits)
         if self._worker.stopping:
             return
         reference = frame_set.items.get(settings.reference)

@@ -15,6 +15,8 @@ from msdepth_ros.core.spectra import SPECTRA, in_canonical_order
 from msdepth_ros.core.sync.synchronizer import SynchronizerConfig
 
 S = 1_000_000_000
+SAME = "same"
+"""Value of ``image_transport.<spectrum>`` that takes the one of all cameras."""
 POLICIES = ("spectral", "exact", "approximate")
 """Values of ``sync.policy``; all but the first use the message_filters package and need every spectrum."""
 
@@ -70,8 +72,8 @@ PARAMETERS = (
     ParameterSpec("spectra", list(SPECTRA), "Cameras this vehicle has.", choices=SPECTRA),
     ParameterSpec("image_transport", "raw", "raw subscribes <spectrum>/image, compressed <spectrum>/image/compressed.",
                   choices=("raw", "compressed")),
-    *(ParameterSpec(f"image_transport.{spectrum}", "", f"The same for the {spectrum} camera alone; empty takes "
-                    "image_transport.", choices=("", "raw", "compressed")) for spectrum in SPECTRA),
+    *(ParameterSpec(f"image_transport.{spectrum}", SAME, f"The same for the {spectrum} camera alone, where it "
+                    "differs.", choices=(SAME, "raw", "compressed")) for spectrum in SPECTRA),
     ParameterSpec("rgb.bits", 16, "Significant bits of 16-bit RGB images, Bayer ones included, where a camera delivers "
                   "fewer.", limits=(8, 16)),
     ParameterSpec("nir.bits", 16, "Significant bits of 16-bit NIR images, where a camera delivers fewer.",
@@ -185,7 +187,8 @@ class Settings:
         plain = {name.replace(".", "_"): value for name, value in values.items() if not name.startswith(grouped)}
         plain["spectra"] = in_canonical_order(values["spectra"])
         offsets = {spectrum: float(values[f"sync.offset_s.{spectrum}"]) for spectrum in SPECTRA}
-        transports = {name: values[f"image_transport.{name}"] or values["image_transport"] for name in SPECTRA}
+        own = {name: values[f"image_transport.{name}"] for name in SPECTRA}
+        transports = {name: values["image_transport"] if one == SAME else one for name, one in own.items()}
         bits = {name: values[parameter] for name, parameter in _BITS.items()}
         settings = cls(
             sync_offset_s=offsets, health=Thresholds(**limits), image_transports=transports, bits=bits, **plain

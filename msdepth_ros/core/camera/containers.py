@@ -15,7 +15,7 @@ _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF_PLACES = ((273, 279), (324, 325))  # offsets and byte counts, of strips or tiles
 _TIFF_NUMBERS = {3: "H", 4: "I"}
 _OTHERS = (
-    (0, b"RIFF", "WebP"), (0, b"\0\0\0\x0cjP  ", "JPEG 2000"), (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (8, b"WEBP", "WebP"), (0, b"\0\0\0\x0cjP  ", "JPEG 2000"), (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"\xff\x0a", "JPEG XL"), (0, b"\0\0\0\x0cJXL ", "JPEG XL"), (0, b"BM", "BMP"), (0, b"GIF8", "GIF"),
     (0, b"II+\0", "BigTIFF"), (0, b"MM\0+", "BigTIFF"), (4, b"ftyp", "AVIF or HEIF"),
     (0, b"\0\0\0\x01", "an H.264 or H.265 stream"), (0, b"\0\0\x01", "an H.264 or H.265 stream"),

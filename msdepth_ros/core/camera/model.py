@@ -87,11 +87,13 @@ class CameraModel:
         """
         full = _checked_k(label, k).copy()
         left, top, roi_width, roi_height = roi or (0, 0, 0, 0)
-        if min(left, top) < 0:
-            raise MsdepthError(f"{label}: roi {roi} begins outside of the sensor; correct camera_info")
-        # Some drivers give the size of the crop as the sensor's. K is the sensor's all the same, as image_geometry has
-        # it, and the roi tells the size of the images.
         roi_width, roi_height = roi_width or width - left, roi_height or height - top
+        # Some drivers give the size of the images, the crop's, as the sensor's. K is the sensor's all the same, as
+        # image_geometry has it.
+        images = (width, height), (width * max(binning_x, 1), height * max(binning_y, 1))
+        fits = left + roi_width <= width and top + roi_height <= height
+        if min(left, top) < 0 or not (fits or (roi_width, roi_height) in images):
+            raise MsdepthError(f"{label}: roi {roi} leaves the sensor of {width} x {height} px; correct camera_info")
         for row, offset, binning in ((0, left, max(binning_x, 1)), (1, top, max(binning_y, 1))):
             full[row, row] /= binning
             full[row, 2] = (full[row, 2] - offset + 0.5) / binning - 0.5

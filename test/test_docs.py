@@ -263,7 +263,8 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
     node.get_parameter.return_value.value = False
     equipment: Any = SimpleNamespace(
         engine=mock.Mock(providers=("CPUExecutionProvider",)), statistics=statistics,
-        calibration=SimpleNamespace(output_frame="rgb_optical_frame", frame_doubt=lambda _: ""), outputs=SimpleNamespace(subscribers=lambda: 1),
+        calibration=SimpleNamespace(output_frame="rgb_optical_frame", frame_doubt=lambda _: ""),
+        outputs=SimpleNamespace(subscribers=lambda: 1),
     )  # fmt: skip
     cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", obstacle=lambda: None, doubts=list)]
     matcher = SpectralSynchronizer(SynchronizerConfig(spectra=("rgb",)))

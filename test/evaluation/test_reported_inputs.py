@@ -237,7 +237,8 @@ def test_equal_frame_ids_are_no_pose(tmp_path: Path) -> None:
     ("_camera", [*reported.rig_tf("rgb_camera", "_camera"),
                  reported.transform("nir_camera", "nir_camera_optical", (0, 0, 0), (-0.5, 0.5, -0.5, 0.5))],
      "the optical one is 'nir_camera_optical'"),
-    ("_cam", [reported.transform("rgb_cam", f"{name}_cam", (0, 0, 0.2)) for name in ("nir", "thermal")], "along its line of sight"),
+    ("_cam", [reported.transform("rgb_cam", f"{name}_cam", (0, 0, 0.2)) for name in ("nir", "thermal")],
+     "along its line of sight"),
 ])  # fmt: skip
 def test_frames_that_cannot_be_optical_are_told(
     tmp_path: Path, rename: str, transforms: list[Any], reason: str

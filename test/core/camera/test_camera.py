@@ -208,8 +208,8 @@ class TestUnusualCalibrations:
 
     def test_a_leaning_sensor_is_seen_straight(self) -> None:
         """A vertical line of the world lies on pixels that the skew shifts; in the network's view it is upright."""
-        camera = CameraModel("nir", 64, 32, matrix() + np.array([[0, 6.0, 0], [0, 0, 0], [0, 0, 0]]))
-        ray = np.column_stack([np.full(320, 0.1), np.linspace(-0.1, 0.1, 320)])
+        camera = CameraModel("nir", 64, 32, np.array([[80, 6.0, 31.5], [0, 80, 15.5], [0, 0, 1]]))
+        ray = np.column_stack([np.full(640, 0.1), np.linspace(-0.2, 0.2, 640)])
         columns, rows = np.rint(camera.pixels(ray)).astype(int).T
         image = np.zeros((32, 64), np.uint8)
         kept = (columns >= 0) & (columns < 64) & (rows >= 0) & (rows < 32)
@@ -217,7 +217,6 @@ class TestUnusualCalibrations:
         view = make_view(camera, 64, 32)
         brightest = view.apply(image)[8:24].argmax(axis=1)
         assert np.ptp(brightest) <= 1
-        assert np.ptp(image[8:24].argmax(axis=1)) >= 0
         expected = 0.1 * view.intrinsics[0, 0] + view.intrinsics[0, 2]
         assert np.abs(brightest - expected).max() <= 1
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from msdepth_ros.core.camera.bridge import bridged_pixels
 from msdepth_ros.core.camera.containers import JPEG, PNG, TIFF, Content, look_at
 from msdepth_ros.core.errors import MsdepthError
 
@@ -177,7 +178,13 @@ def _decode_raw(message: Any) -> DecodedImage:
     """Views the data of an Image, or converts them to RGB."""
     encoding = _ENCODINGS.get(message.encoding)
     if encoding is None:
-        raise MsdepthError(f"encoding {message.encoding!r} is not supported; publish one of {', '.join(_ENCODINGS)}")
+        try:
+            return DecodedImage(*bridged_pixels(message))
+        except MsdepthError as error:
+            known = ", ".join(_ENCODINGS)
+            raise MsdepthError(
+                f"encoding {message.encoding!r} is not supported; publish one of {known}. {error}"
+            ) from error
     pixels = _view(message, encoding)
     if encoding.to_rgb is None:
         return DecodedImage(pixels, message.encoding)

@@ -36,6 +36,7 @@ class Fault(str, Enum):
     CALIBRATION = "calibration"
     SLOW = "slow"
     FROZEN = "frozen"
+    SHUTTER = "shutter"
     BLACK = "black"
     OVEREXPOSED = "overexposed"
     FLAT = "flat"
@@ -50,7 +51,9 @@ class Fault(str, Enum):
     UNMATCHED = "unmatched"
 
 
-UNUSABLE = frozenset({Fault.FROZEN, Fault.BLACK, Fault.OVEREXPOSED, Fault.FLAT})
+REPEATED = frozenset({Fault.FROZEN, Fault.SHUTTER})
+"""Faults of an image that shows what was: only where another camera shows that things move."""
+UNUSABLE = REPEATED | {Fault.BLACK, Fault.OVEREXPOSED, Fault.FLAT}
 """Faults of an image that shows nothing, or nothing of now: it is left out of its set. Others are doubts."""
 
 

@@ -209,6 +209,7 @@ def _numbers(health: Health, spectrum: str, now_ns: int) -> dict[str, Any]:
     camera = health.spectra[spectrum]
     return {
         "received": camera.received, "rejected": camera.rejected, "last_rejection": camera.last_rejection,
-        "left_out": camera.left_out, "rate_hz": camera.timing.rate_hz(now_ns), "age_s": camera.timing.age_s(now_ns),
+        "left_out": camera.left_out, "shutter": camera.shutter,
+        "rate_hz": camera.timing.rate_hz(now_ns), "age_s": camera.timing.age_s(now_ns),
         "stamp_skew_ms": 1e3 * health.skews_s(now_ns).get(spectrum, 0.0),
     }  # fmt: skip

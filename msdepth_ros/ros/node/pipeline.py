@@ -61,6 +61,7 @@ class Pipeline:
     def __init__(self, node: LifecycleNode, equipment: Equipment, settings: Callable[[], Settings]) -> None:
         self._node, self.equipment, self._settings = node, equipment, settings
         self._logged_s: dict[str, float] = {}
+        self._closed: set[str] = set()
         self.enabled = True
         fixed = settings()
         equipment.statistics.set_limits(fixed.health)
@@ -144,7 +145,14 @@ class Pipeline:
         facts = measure(frame.image, bits=settings.bits.get(spectrum))._replace(peak=frame.peak)
         seen = Seen(frame.stamp_ns + offset_ns, facts, f"{width} x {height} {frame.encoding}")
         frame = frame._replace(faults=self.equipment.statistics.accepted(spectrum, seen))
+        self._tell_shutter(spectrum, Fault.SHUTTER in frame.faults)
         self._submit(self.matcher.add(spectrum, frame.stamp_ns, frame, time.monotonic_ns()))
+
+    def _tell_shutter(self, spectrum: str, closed: bool) -> None:
+        """Logs the beginning of a shutter calibration, which is nothing to worry about."""
+        if closed and spectrum not in self._closed:
+            self._node.get_logger().info(f"shutter calibration of the {spectrum} camera: its images are left out")
+        (self._closed.add if closed else self._closed.discard)(spectrum)
 
     def _on_deadline(self) -> None:
         self._submit(self.matcher.poll(time.monotonic_ns()))

@@ -32,6 +32,8 @@ DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 SEVERAL_TYPES = "several types"
 CLOCK_GAP_NS = 86_400_000_000_000
 """No recording pauses for a day: before such a gap the recorder did not know the time."""
+ZERO_GAP_NS = 10_000_000_000
+"""The same for messages that were recorded at time 0."""
 BROKEN_PROMISE = "does not hold what its metadata.yaml promises"
 ACCEPT_LOSS = "copy it again, or accept the loss: `ros2 bag reindex`, or move metadata.yaml away"
 
@@ -322,17 +324,18 @@ def start_of_clock(log_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:
     Returns:
         The times, and a remark that is empty where nothing was changed.
     """
+    zeros = int(np.searchsorted(log_ns, 0, side="right"))
     gaps = np.flatnonzero(np.diff(log_ns) > CLOCK_GAP_NS)
-    if not len(gaps):
-        return log_ns, ""
-    early = int(gaps[0]) + 1
-    if log_ns[0] != 0 and early * 2 > len(log_ns):
-        return log_ns, ""  # a recording that was appended to
+    early = zeros or (int(gaps[0]) + 1 if len(gaps) else 0)
+    if early in (0, len(log_ns)) or (not zeros and early * 2 > len(log_ns)):
+        return log_ns, ""  # the last: a recording that was appended to
+    gap_ns = int(log_ns[early] - log_ns[early - 1])
+    if gap_ns < ZERO_GAP_NS:
+        return log_ns, ""  # a simulation that begins at 0
     times = log_ns.copy()
     times[:early] = log_ns[early]
-    when = "at time 0" if log_ns[early - 1] == 0 else f"at {log_ns[0] * 1e-9:.1f} s after 1970"
-    gap_days = (log_ns[early] - log_ns[early - 1]) / CLOCK_GAP_NS
+    when = "at time 0" if zeros else f"at {log_ns[0] * 1e-9:.1f} s after 1970"
     return times, (
-        f"{early} messages were recorded {when}, {gap_days:.0f} days before the others: the recorder did not know the "
-        "time yet (with --use-sim-time that is before the first /clock); they count as recorded when the others begin"
+        f"{early} messages were recorded {when}, {gap_ns * 1e-9:.0f} s before the others: the recorder did not know "
+        "the time yet (with --use-sim-time: before the first /clock); they count as recorded when the others begin"
     )

@@ -19,7 +19,7 @@ from msdepth_ros.core.camera.frames import CameraFrame, camera_frame, optical_do
 from msdepth_ros.core.camera.images import image_size
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig
-from msdepth_ros.core.camera.transforms import TransformTree
+from msdepth_ros.core.camera.transforms import TransformTree, frame_name
 from msdepth_ros.core.errors import MsdepthError
 
 TF_STATIC = "/tf_static"
@@ -195,10 +195,14 @@ def _unknown_pose(labels: tuple[str, ...], reference: str, frames: Mapping[str, 
     for label in labels:
         known = frames[label] and frames[reference]
         if label != reference and (not known or tree.lookup(frames[label], frames[reference]) is None):
+            ends = frame_name(frames[label]), frame_name(frames[reference])
+            bad = (
+                f"; that to {frame} cannot be used: {tree.left_out[frame]}" for frame in ends if frame in tree.left_out
+            )
             return (
-                f"no transform between {reference} (frame {frames[reference]!r}) and {label} (frame {frames[label]!r}) "
-                f"on {transforms.origin}, which knows {', '.join(tree.frames) or 'nothing'}; {advice}, or leave the "
-                f"camera out with --drop {label}"
+                f"no transform between {reference} (frame {frames[reference]!r}) and {label} (frame "
+                f"{frames[label]!r}) on {transforms.origin}, which knows {', '.join(tree.frames) or 'nothing'}{''.join(bad)}; {advice}, or "
+                f"leave the camera out with --drop {label}"
             )
     return ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -116,6 +117,31 @@ SAME: dict[str, tuple[Change, bool]] = {
     "thermal in kelvin": (
         reported.raw("thermal", "32FC1", lambda i: 250 + reported.grey("thermal", i).astype(np.float32) / 10), True),
 }  # fmt: skip
+
+
+CAMERAS = {name: next((one for one in drives.SPECTRA if one in name), "") for name in SAME}
+PAIRS = [
+    (first, second) for first, second in itertools.combinations(SAME, 2) if len({CAMERAS[first], CAMERAS[second]}) > 1
+]
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_two_conditions_together_do_as_little_harm_as_one(tmp_path: Path, unchanged: float, seed: int) -> None:
+    """Any two of them that concern different cameras, or none; `MSDEPTH_SEEDS` in the name of a loop tries more."""
+    names = PAIRS[seed * 7 % len(PAIRS)]
+    made, rig = reported.rows(), True
+    for name in names:
+        change, with_rig = SAME[name]
+        made, rig = change(made), rig and with_rig
+    made = made if rig else [*made, reported.tf(reported.rig_tf(), namespace_of(made), START_NS + 5000)]
+    found = reported.evaluate(tmp_path, reported.write(tmp_path / "drive", made, rig=True))
+    assert (found.sets, found.errors) == (WHOLE, set()), names
+    assert found.abs_rel == pytest.approx(unchanged, rel=0.01), names
+
+
+def namespace_of(made: list[Row]) -> str:
+    """Where the cameras' tf is."""
+    return "/car1/tf_static" if made[0].topic.startswith("/car1") else "/tf_static"
 
 
 @pytest.mark.parametrize("name", SAME)

@@ -122,7 +122,8 @@ def _doubt(frame: str, cameras: list[str], known: Frames) -> str:
         base_from_camera = known.lookup(base, frame) if _words(base) & _VEHICLE_WORDS and base != frame else None
         if base_from_camera is not None and base_from_camera[2, 2] > _UPWARDS:
             return f"cannot be optical: its z axis points up in {base}"
-    below = next((child for child in known.children(frame) if "optical" in child.lower()), "")
+    beside = [one for one in known.frames if _stem(one) == _stem(frame)]  # rgb_frame and rgb_optical_frame
+    below = next((one for one in (*known.children(frame), *beside) if "optical" in one.lower()), "")
     if below:
         return f"cannot be optical: the optical one is {below!r}"
     if _words(frame) & _BODY_WORDS:
@@ -136,6 +137,11 @@ def _doubt(frame: str, cameras: list[str], known: Frames) -> str:
         if distance_m > _BASELINE_M and abs(place[2]) > _ALONG_AXIS * distance_m:
             return f"is hardly optical: {other!r} would stand {place[2]:+.2f} m along its line of sight"
     return ""
+
+
+def _stem(frame: str) -> str:
+    """What frames of one camera have in common."""
+    return "_".join(part for part in frame.lower().split("_") if part not in ("optical", "frame", "link"))
 
 
 def _words(frame: str) -> frozenset[str]:

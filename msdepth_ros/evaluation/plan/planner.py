@@ -18,7 +18,7 @@ from msdepth_ros.bags.calibration import Calibration, load_calibration
 from msdepth_ros.bags.topics import Sources, find_sources
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
-from msdepth_ros.core.health.timing import clock_notes
+from msdepth_ros.core.health.timing import clock_notes, stamp_problem
 from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import FrameSet, SpectralSynchronizer
@@ -115,6 +115,8 @@ def _image_notes(tracks: Tracks, options: EvaluateOptions) -> list[str]:
     notes += [f"no images of {spectrum}" for spectrum in options.spectra if spectrum not in tracks.cameras]
     for track in tracks.cameras.values():
         notes += [*([track.rejections()] if track.rejections() else []), *track.remarks()]
+    if tracks.truth is not None and not any(tracks.truth.stamp_ns):
+        notes.append(f"{tracks.truth.topic}: {stamp_problem(0)}; nothing is scored")
     offsets = {name: track.clock_offset_s() for name, track in tracks.cameras.items()}
     known = {name: offset_s for name, offset_s in offsets.items() if offset_s is not None}
     clocks = clock_notes(known, options.settings.reference, options.settings.health.skew_s)

@@ -196,12 +196,11 @@ def _unknown_pose(labels: tuple[str, ...], reference: str, frames: Mapping[str, 
         known = frames[label] and frames[reference]
         if label != reference and (not known or tree.lookup(frames[label], frames[reference]) is None):
             ends = frame_name(frames[label]), frame_name(frames[reference])
-            bad = (
-                f"; that to {frame} cannot be used: {tree.left_out[frame]}" for frame in ends if frame in tree.left_out
-            )
+            bad = [f"; that to {end} cannot be used: {tree.left_out[end]}" for end in ends if end in tree.left_out]
+            known_frames = ", ".join(tree.frames) or "nothing"
             return (
                 f"no transform between {reference} (frame {frames[reference]!r}) and {label} (frame "
-                f"{frames[label]!r}) on {transforms.origin}, which knows {', '.join(tree.frames) or 'nothing'}{''.join(bad)}; {advice}, or "
+                f"{frames[label]!r}) on {transforms.origin}, which knows {known_frames}{''.join(bad)}; {advice}, or "
                 f"leave the camera out with --drop {label}"
             )
     return ""

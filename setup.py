@@ -67,7 +67,17 @@ setup(
         # Ray with its client, for `msdepth evaluate --cluster`.
         "fleet": ["ray[client]>=2.9"],
         "report": ["jinja2>=3.0", "plotly>=5.15", "pyarrow>=12"],
-        "test": ["hypothesis", "mypy", "onnx", "playwright", "pytest", "pytest-timeout", "ruff", "types-PyYAML"],
+        "test": [
+            "cv_bridge==1.13.0.post0",
+            "hypothesis",
+            "mypy",
+            "onnx",
+            "playwright",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "types-PyYAML",
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from msdepth_ros.core.arguments import whole_number
 from msdepth_ros.core.camera.ground import NO_SOURCE, GroundSource
+from msdepth_ros.core.camera.images import is_grey
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.folders import make_folder
@@ -177,7 +178,7 @@ def read_image(spectrum: str, path: Path) -> NDArray[Any]:
             )
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     if image.ndim == 3:
-        if not (image == image[:, :, :1]).all():
+        if not is_grey(image):
             raise MsdepthError(f"{spectrum} image {path}: is a colour image; it must have one channel, or equal ones")
         image = np.ascontiguousarray(image[:, :, 0])
     if image.dtype not in (np.uint8, np.uint16):

@@ -53,6 +53,10 @@ FORBIDDEN = {
     "training/msdepth_training": (*ROS, "msdepth_ros.ros", "msdepth_ros.live", "msdepth_ros.demo", "msdepth_ros.cli"),
 }
 
+# Module, and what it may import all the same, in a function: the reason.
+EXCEPTED = {
+    ("msdepth_ros/core/camera/bridge.py", "cv_bridge"): "knows encodings that we do not, for the node and bags alike",
+}
 # Folder, and modules or folders in it that import each other in a loop: none.
 CIRCLES: dict[tuple[str, frozenset[str]], str] = {}
 # Folder with more than MAX_MODULES modules: the reason. The list only gets shorter.
@@ -190,8 +194,11 @@ def too_long(path: str, text: str) -> dict[str, str]:
 def test_nothing_foreign_is_imported(folder: str) -> None:
     paths = sources(folder)
     assert paths, f"{folder} has no sources"
-    bad = {str(path.relative_to(ROOT)): bad_imports(path.read_text(), package_of(path), FORBIDDEN[folder])
-           for path in paths}  # fmt: skip
+    bad = {}
+    for path in paths:
+        name = str(path.relative_to(ROOT))
+        rules = tuple(rule for rule in FORBIDDEN[folder] if (name, rule) not in EXCEPTED)
+        bad[name] = bad_imports(path.read_text(), package_of(path), rules)
     assert {path: found for path, found in bad.items() if found} == {}
 
 

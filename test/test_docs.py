@@ -259,14 +259,16 @@ def test_diagnostics_table_is_that_of_the_node() -> None:
     statistics = Statistics(("rgb",))
     statistics.published(("rgb",), inference_ms=1.0, latency_ms=2.0)
     node: Any = mock.Mock()
-    node.get_name.return_value = "fused_depth"
+    node.get_fully_qualified_name.return_value = "/fused_depth"
     node.get_parameter.return_value.value = False
     equipment: Any = SimpleNamespace(
         engine=mock.Mock(providers=("CPUExecutionProvider",)), statistics=statistics,
-        calibration=SimpleNamespace(output_frame="rgb_optical_frame", road=lambda: Road(None)),
+        calibration=SimpleNamespace(
+            output_frame="rgb_optical_frame", road=lambda: Road(None), frame_doubt=lambda _: ""
+        ),
         outputs=SimpleNamespace(subscribers=lambda: 1),
     )  # fmt: skip
-    cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", obstacle=lambda: None)]
+    cameras = [SimpleNamespace(spectrum="rgb", image_topic="/rgb/image", obstacle=lambda: None, doubts=list)]
     matcher = SpectralSynchronizer(SynchronizerConfig(spectra=("rgb",)))
     pipeline: Any = SimpleNamespace(
         inputs=cameras, matcher=matcher, equipment=equipment, enabled=True, busy_s=0.0,

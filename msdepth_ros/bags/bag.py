@@ -27,8 +27,13 @@ from msdepth_ros.core.errors import MsdepthError
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 SEVERAL_TYPES = "several types"
+CLOCK_GAP_NS = 86_400_000_000_000
+"""No recording pauses for a day: before such a gap the recorder did not know the time."""
+ZERO_GAP_NS = 10_000_000_000
+"""The same for messages that were recorded at time 0."""
 BROKEN_PROMISE = "does not hold what its metadata.yaml promises"
 ACCEPT_LOSS = "copy it again, or accept the loss: `ros2 bag reindex`, or move metadata.yaml away"
 
@@ -91,6 +96,8 @@ class Bag:
         self._stack: ExitStack | None = None
         self._storages: list[Storage] = []
         self._index: NDArray[Any] = np.empty(0, INDEX)
+        self._times_ns: NDArray[np.int64] = np.empty(0, np.int64)
+        self._early = ""
         self._file_of: NDArray[np.int32] = np.empty(0, np.int32)
         self._topic_of: NDArray[np.int32] = np.empty(0, np.int32)
         self._channels: dict[str, list[Channel]] = {}
@@ -132,12 +139,12 @@ class Bag:
     @property
     def start_ns(self) -> int:
         """When the first message was recorded; 0 for an empty bag."""
-        return int(self._opened()["log_ns"][0]) if len(self._index) else 0
+        return int(self._opened_times()[0]) if len(self._index) else 0
 
     @property
     def end_ns(self) -> int:
         """When the last message was recorded; 0 for an empty bag."""
-        return int(self._opened()["log_ns"][-1]) if len(self._index) else 0
+        return int(self._opened_times()[-1]) if len(self._index) else 0
 
     @property
     def duration_ns(self) -> int:
@@ -146,7 +153,7 @@ class Bag:
 
     def times_ns(self, topic: str) -> NDArray[np.int64]:
         """When each message of a topic was recorded; nothing is read for it."""
-        times: NDArray[np.int64] = self._opened()["log_ns"][self._topic_of == list(self._topics).index(topic)]
+        times: NDArray[np.int64] = self._opened_times()[self._topic_of == list(self._topics).index(topic)]
         return times
 
     def offered_qos(self, topic: str) -> str:
@@ -211,12 +218,12 @@ class Bag:
         """
         index = self._opened()
         self.require({name: (self.topics[name].msgtype,) if name in self.topics else () for name in topics})
-        first = 0 if start_ns is None else int(np.searchsorted(index["log_ns"], start_ns))
-        last = len(index) if stop_ns is None else int(np.searchsorted(index["log_ns"], stop_ns))
+        first = 0 if start_ns is None else int(np.searchsorted(self._times_ns, start_ns))
+        last = len(index) if stop_ns is None else int(np.searchsorted(self._times_ns, stop_ns))
         names = list(self._topics)
         wanted = [number for number, name in enumerate(names) if name in topics]
         for place in np.flatnonzero(np.isin(self._topic_of[first:last], wanted)) + first:
-            topic, log_ns = names[self._topic_of[place]], int(index["log_ns"][place])
+            topic, log_ns = names[self._topic_of[place]], int(self._times_ns[place])
             try:
                 data = self._storages[self._file_of[place]].message(index[place])
                 data = unpack(data, "zstd") if data.startswith(ZSTD_START) else data
@@ -253,6 +260,7 @@ class Bag:
         file_of = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
         order = np.lexsort((index["offset"], index["block"], file_of, index["log_ns"]))
         self._index, self._file_of = index[order], file_of[order]
+        self._times_ns, self._early = start_of_clock(self._index["log_ns"])
 
     def _take_topics(self, metadata: Metadata | None) -> None:
         """Counts the messages of each topic, and compares with what the metadata promises."""
@@ -277,6 +285,8 @@ class Bag:
 
     def _remarks(self) -> Iterator[str]:
         """What the storage files and the metadata tell."""
+        if self._early:
+            yield self._early
         for storage in self._storages:
             if storage.damage:
                 yield f"{storage.damage}; what was recorded before is read"
@@ -290,8 +300,42 @@ class Bag:
         known = {name: (self.topics[name].message_count, self._promised.get(name, 0)) for name in topics}
         return [f"{name}: {found} of {promised}" for name, (found, promised) in known.items() if found < promised]
 
+    def _opened_times(self) -> NDArray[np.int64]:
+        """When each message was recorded, in order."""
+        self._opened()
+        return self._times_ns
+
     def _opened(self) -> NDArray[Any]:
         """The index, or an error for the programmer."""
         if self._stack is None:
             raise MsdepthError(f"bag {self.path} is not open; use `with Bag(path) as bag:`")
         return self._index
+
+
+def start_of_clock(log_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], str]:
+    """Brings messages that were recorded before the recorder knew the time to where the others begin.
+
+    With --use-sim-time everything before the first /clock is recorded at time 0, and a computer without a battery
+    counts from 1970 until it has found the time: years of nothing would follow.
+
+    Args:
+        log_ns: Times of recording [N], sorted.
+
+    Returns:
+        The times, and a remark that is empty where nothing was changed.
+    """
+    zeros = int(np.searchsorted(log_ns, 0, side="right"))
+    gaps = np.flatnonzero(np.diff(log_ns) > CLOCK_GAP_NS)
+    early = zeros or (int(gaps[0]) + 1 if len(gaps) else 0)
+    if early in (0, len(log_ns)) or (not zeros and early * 2 > len(log_ns)):
+        return log_ns, ""  # the last: a recording that was appended to
+    gap_ns = int(log_ns[early] - log_ns[early - 1])
+    if gap_ns < ZERO_GAP_NS:
+        return log_ns, ""  # a simulation that begins at 0
+    times = log_ns.copy()
+    times[:early] = log_ns[early]
+    when = "at time 0" if zeros else f"at {log_ns[0] * 1e-9:.1f} s after 1970"
+    return times, (
+        f"{early} messages were recorded {when}, {gap_ns * 1e-9:.0f} s before the others: the recorder did not know "
+        "the time yet (with --use-sim-time: before the first /clock); they count as recorded when the others begin"
+    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from msdepth_ros.bags.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.core.spectra import SPECTRA, spectra_of_topic
 
 POINTS = "sensor_msgs/msg/PointCloud2"
 TRUTH = "ground_truth"
@@ -66,30 +66,36 @@ def find_camera_info(bag: Bag, image_topic: str) -> str:
     return topic if there and there.msgtype == CAMERA_INFO and there.message_count else ""
 
 
-def find_camera(bag: Bag, spectrum: str, *, compressed: bool = False) -> str | None:
+def find_camera(bag: Bag, spectrum: str, *, compressed: bool = False, taken: Collection[str] = ()) -> str | None:
     """The image topic of a spectrum, found by its name.
 
-    A segment of the topic must be the spectrum, or a part of it between underscores (`/rgb/image_raw`,
-    `/flir_thermal/image`); depth, confidences and rectified images do not count.
+    It must name this spectrum and no other, by `spectra_of_topic`; depth, confidences and rectified images do not
+    count.
 
     Args:
         bag: An open recording.
         spectrum: Of the camera.
         compressed: Of an image that is there in both ways, take the compressed one instead of the raw one.
+        taken: Topics that are those of other cameras.
 
     Returns:
         None if there is none.
 
     Raises:
-        MsdepthError: Several cameras fit equally well.
+        MsdepthError: Several topics fit equally well, or one fits several cameras.
     """
     found: dict[str, list[str]] = {}
+    shared: dict[str, tuple[str, ...]] = {}
+    others = {base_topic(topic) for topic in taken}
     for topic, summary in bag.topics.items():
-        segments = base_topic(topic).strip("/").split("/")
-        named = any(segment == spectrum or spectrum in segment.split("_") for segment in segments)
-        other = {TRUTH, "depth", "confidence"} & set(segments) or "rect" in segments[-1] or topic.endswith("Depth")
-        if named and not other and summary.msgtype in _IMAGE_TYPES and summary.message_count:
-            found.setdefault(base_topic(topic), []).append(topic)
+        base = base_topic(topic)
+        if not _is_camera_image(topic) or summary.msgtype not in _IMAGE_TYPES or not summary.message_count:
+            continue
+        named = spectra_of_topic(base)
+        if named == (spectrum,):
+            found.setdefault(base, []).append(topic)
+        elif spectrum in named and base not in others:
+            shared[topic] = named
     exact = {base: topics for base, topics in found.items() if base == f"/{spectrum}/image"}
     bases = exact or found
     if len(bases) > 1:
@@ -97,8 +103,21 @@ def find_camera(bag: Bag, spectrum: str, *, compressed: bool = False) -> str | N
             f"bag {bag.path} has several image topics for {spectrum}: {', '.join(sorted(bases))}; "
             f"choose one with --topic {spectrum}=TOPIC"
         )
+    if shared and not bases:
+        topic, named = next(iter(shared.items()))
+        raise MsdepthError(
+            f"bag {bag.path}: topic {topic} names {' and '.join(named)}, but one topic is one camera's; say whose it "
+            f"is with --topic {spectrum}={topic}, or leave the camera out with --drop {spectrum}"
+        )
     choose = max if compressed else min
     return choose(next(iter(bases.values())), key=len) if bases else None
+
+
+def _is_camera_image(topic: str) -> bool:
+    """Whether a topic may be what a camera sees, not what was computed of it."""
+    segments = base_topic(topic).strip("/").split("/")
+    computed = {TRUTH, "depth", "confidence"} & set(segments) or "rect" in segments[-1] or topic.endswith("Depth")
+    return not computed
 
 
 def find_truth(bag: Bag) -> str | None:
@@ -118,7 +137,7 @@ def find_sources(
     images: Mapping[str, str] | None = None,
     infos: Mapping[str, str] | None = None,
     ground_truth: str | None = None,
-    compressed: bool = False,
+    transports: Mapping[str, str] | None = None,
 ) -> Sources:
     """Finds what to evaluate in a recording.
 
@@ -128,17 +147,19 @@ def find_sources(
         images: Image topics by spectrum, where their names do not tell.
         infos: camera_info topics by spectrum, where they are not beside the images.
         ground_truth: Its topic; None takes one that has our name, empty takes none.
-        compressed: As for `find_camera`.
+        transports: `raw` or `compressed` by spectrum, for images that are there in both ways; raw where not given.
 
     Raises:
-        MsdepthError: A named topic is not there or of another type, or there is no camera at all.
+        MsdepthError: A named topic is not there or of another type, two cameras have one, or there is no camera at all.
     """
-    images, infos = images or {}, infos or {}
+    images, infos, transports = images or {}, infos or {}, transports or {}
+    _check_distinct(images)
     bag.require(dict.fromkeys(images.values(), _IMAGE_TYPES))
     bag.require(dict.fromkeys(infos.values(), (CAMERA_INFO,)))
     cameras = {}
     for spectrum in spectra:
-        topic = images.get(spectrum) or find_camera(bag, spectrum, compressed=compressed)
+        compressed = transports.get(spectrum) == "compressed"
+        topic = images.get(spectrum) or find_camera(bag, spectrum, compressed=compressed, taken=images.values())
         if topic is not None:
             cameras[spectrum] = CameraTopics(topic, infos.get(spectrum) or find_camera_info(bag, topic))
     if not cameras:
@@ -147,6 +168,15 @@ def find_sources(
         bag.require({ground_truth: _TRUTH_TYPES})
     truth = find_truth(bag) if ground_truth is None else ground_truth
     return Sources(cameras, CameraTopics(truth, find_camera_info(bag, truth)) if truth else None)
+
+
+def _check_distinct(images: Mapping[str, str]) -> None:
+    """Refuses one topic for two cameras, raw and compressed included."""
+    owners: dict[str, str] = {}
+    for spectrum, topic in images.items():
+        other = owners.setdefault(base_topic(topic), spectrum)
+        if other != spectrum:
+            raise MsdepthError(f"--topic: {topic} is given to {other} and to {spectrum}; one topic is one camera's")
 
 
 def _no_camera(bag: Bag, spectra: tuple[str, ...]) -> MsdepthError:

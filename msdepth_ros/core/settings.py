@@ -16,6 +16,8 @@ from msdepth_ros.core.spectra import SPECTRA, in_canonical_order
 from msdepth_ros.core.sync.synchronizer import SynchronizerConfig
 
 S = 1_000_000_000
+SAME = "same"
+"""Value of ``image_transport.<spectrum>`` that takes the one of all cameras."""
 POLICIES = ("spectral", "exact", "approximate")
 """Values of ``sync.policy``; all but the first use the message_filters package and need every spectrum."""
 
@@ -71,6 +73,10 @@ PARAMETERS = (
     ParameterSpec("spectra", list(SPECTRA), "Cameras this vehicle has.", choices=SPECTRA),
     ParameterSpec("image_transport", "raw", "raw subscribes <spectrum>/image, compressed <spectrum>/image/compressed.",
                   choices=("raw", "compressed")),
+    *(ParameterSpec(f"image_transport.{spectrum}", SAME, f"The same for the {spectrum} camera alone, where it "
+                    "differs.", choices=(SAME, "raw", "compressed")) for spectrum in SPECTRA),
+    ParameterSpec("rgb.bits", 16, "Significant bits of 16-bit RGB images, Bayer ones included, where a camera delivers "
+                  "fewer.", limits=(8, 16)),
     ParameterSpec("nir.bits", 16, "Significant bits of 16-bit NIR images, where a camera delivers fewer.",
                   limits=(8, 16)),
     ParameterSpec("model.path", "", "ONNX model; empty takes the one that ships with the package."),
@@ -143,6 +149,7 @@ PARAMETERS = (
 )  # fmt: skip
 """Every parameter of the node, in the order of config/fused_depth.yaml."""
 
+_BITS = {spectrum: f"{spectrum}.bits" for spectrum in ("rgb", "nir")}
 _SPECS = {spec.name: spec for spec in PARAMETERS}
 _FOREIGN = ("qos_overrides.", "use_sim_time", "start_type_description_service", "diagnostic_updater.")
 NODE_NAME = "fused_depth"
@@ -150,12 +157,16 @@ NODE_NAME = "fused_depth"
 
 @dataclass(frozen=True)
 class Settings:
-    """The node's parameters, validated together. Durations are seconds, depths metres."""
+    """The node's parameters, validated together. Durations are seconds, depths metres.
+
+    What belongs to one camera is by spectrum: `image_transports`, `bits` (of 16-bit images), `sync_offset_s`.
+    """
 
     reference: str
     spectra: tuple[str, ...]
     image_transport: str
-    nir_bits: int
+    image_transports: dict[str, str]
+    bits: dict[str, int]
     model_path: str
     model_providers: str
     model_cache_dir: str
@@ -186,11 +197,21 @@ class Settings:
             _SPECS[name].check(value)
         limits = {name.split(".")[1]: value for name, value in values.items() if name.startswith("health.")}
         ground = {name.split(".")[1]: value for name, value in values.items() if name.startswith("ground.")}
-        grouped = ("sync.offset_s.", "health.", "ground.")
+        grouped = ("sync.offset_s.", "health.", "ground.", "image_transport.", *_BITS.values())
         plain = {name.replace(".", "_"): value for name, value in values.items() if not name.startswith(grouped)}
         plain["spectra"] = in_canonical_order(values["spectra"])
         offsets = {spectrum: float(values[f"sync.offset_s.{spectrum}"]) for spectrum in SPECTRA}
-        settings = cls(sync_offset_s=offsets, ground=GroundSource(**ground), health=Thresholds(**limits), **plain)
+        own = {name: values[f"image_transport.{name}"] for name in SPECTRA}
+        transports = {name: values["image_transport"] if one == SAME else one for name, one in own.items()}
+        bits = {name: values[parameter] for name, parameter in _BITS.items()}
+        settings = cls(
+            sync_offset_s=offsets,
+            ground=GroundSource(**ground),
+            health=Thresholds(**limits),
+            image_transports=transports,
+            bits=bits,
+            **plain,
+        )
         settings._check_together()
         return settings
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,35 @@ def in_canonical_order(spectra: Iterable[str]) -> tuple[str, ...]:
     """
     present = {check_spectrum(name) for name in spectra}
     return tuple(name for name in SPECTRA if name in present)
+
+
+def spectra_of_topic(topic: str) -> tuple[str, ...]:
+    """Which spectra a topic names, for bags, Kalibr files and options alike: whole words only.
+
+    A whole segment says more than a word that is a part of one, so `/rgb_nir/thermal/image` is thermal.
+
+    Returns:
+        The spectra in canonical order: one for a topic that tells whose it is.
+
+    >>> spectra_of_topic("/omnirig/rgb/image_raw"), spectra_of_topic("/flir_thermal0/image")
+    (('rgb',), ('thermal',))
+    >>> spectra_of_topic("/rgb_nir/stream0/image"), spectra_of_topic("/omnirig/image")
+    (('rgb', 'nir'), ())
+    """
+    segments = topic.strip("/").split("/")
+    words = {word for segment in segments for word in _words(segment)}
+    for names in ({segment.lower() for segment in segments}, words):
+        named = tuple(name for name in SPECTRA if name in names)
+        if named:
+            return named
+    return ()
+
+
+def _words(segment: str) -> Iterator[str]:
+    """Words of a segment, numbers behind them left out: `leftRgb_cam2` is left, rgb and cam."""
+    for part in re.split(r"[^A-Za-z0-9]+", segment):
+        for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", part):
+            yield word.lower()
 
 
 def spectra_key(spectra: Iterable[str]) -> str:

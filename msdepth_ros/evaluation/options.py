@@ -129,7 +129,7 @@ class EvaluateOptions:
             "depth_min_m": settings.depth_min_m,
             "depth_max_m": settings.depth_max_m,
             "min_confidence": settings.output_min_confidence,
-            "nir_bits": settings.nir_bits,
+            "bits": dict(settings.bits),
             "ground": {name: value for name, value in settings.ground._asdict().items() if name != "name"},
             "sync_tolerance_s": settings.sync_tolerance_s,
             "sync_deadline_s": settings.sync_deadline_s,

@@ -15,8 +15,9 @@ from msdepth_ros.bags.bag import ACCEPT_LOSS, BROKEN_PROMISE, COMPRESSED_IMAGE, 
 from msdepth_ros.bags.calibration import Calibration
 from msdepth_ros.bags.message_types import payload_stamp_ns
 from msdepth_ros.bags.topics import Sources
-from msdepth_ros.core.camera.images import compressed_size, decode_image, spectrum_image
+from msdepth_ros.core.camera.images import FULL_BITS, camera_image, compressed_size
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.timing import clock_notes, stamp_problem
 from msdepth_ros.core.model.info import read_model
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
@@ -48,6 +49,7 @@ def survey_bag(path: Path, options: EvaluateOptions) -> Survey:
             found.problems.append(f"bag {path} {BROKEN_PROMISE}, see the notes above; {ACCEPT_LOSS}")
         calibration = _attempt(found.problems, lambda: options.load_calibration(bag, sources))
         found.calibration = calibration.origin if calibration is not None else ""
+        found.notes += calibration.notes if calibration is not None else ()
         found.intrinsics = [name for name, topics in sources.cameras.items() if topics.info]
         _check_content(bag, sources, calibration, options, found)
         tracks = _attempt(found.problems, lambda: _tracks(bag, sources))
@@ -92,7 +94,8 @@ def _check_content(
     usable = 0
     for spectrum, topics in sources.cameras.items():
         try:
-            image = spectrum_image(spectrum, decode_image(next(bag.messages([topics.image])).message))
+            first = next(bag.messages([topics.image])).message
+            image = camera_image(spectrum, first, bits=options.settings.bits.get(spectrum, FULL_BITS)).pixels
             camera = calibration.rig.cameras[spectrum] if calibration else None
             if camera and image.shape[:2] != (camera.height, camera.width):
                 raise MsdepthError(
@@ -143,13 +146,25 @@ def _take_times(
     for first, second in itertools.combinations(sources.cameras, 2):
         shift_ns = round((offsets.get(second, 0.0) - offsets.get(first, 0.0)) * 1e9)
         found.skews.append(skew_between(first, second, tracks[first][:, 1], tracks[second][:, 1] + shift_ns))
+    stamped = {name: track[track[:, 1] != 0] for name, track in tracks.items()}
+    for name, topics in everything.items():
+        if unstamped := len(tracks[name]) - len(stamped[name]):
+            found.notes.append(f"{topics.image}: {unstamped} of {len(tracks[name])} messages: {stamp_problem(0)}")
+    offsets_s = {name: float(np.median(stamped[name][:, 1] - stamped[name][:, 0])) * 1e-9
+                 for name in sources.cameras if len(stamped[name])}  # fmt: skip
+    clocks = clock_notes(offsets_s, options.settings.reference, options.settings.health.skew_s)
+    found.notes += [f"{name}: {text}" if name else text for name, text in clocks.items()]
     synchronizer: Any = SpectralSynchronizer(options.settings.synchronizer(tuple(sources.cameras)))
     counts: Counter[str] = Counter()
-    for ready, _ in simulate(_arrivals({name: tracks[name] for name in sources.cameras}), synchronizer):
+    for ready, _ in simulate(_arrivals({name: stamped[name] for name in sources.cameras}), synchronizer):
         counts[spectra_key(ready.items)] += 1
     found.sets = dict(counts.most_common())
     if not found.sets:
-        found.problems.append("the images form no set: see the stamps above, and sync.tolerance_s and sync.offset_s")
+        lacking = ", ".join(name for name in sources.cameras if not len(stamped[name]))
+        why = (
+            f"{lacking}: {stamp_problem(0)}" if lacking else "see the stamps above, sync.tolerance_s and sync.offset_s"
+        )
+        found.problems.append(f"the images form no set: {why}")
 
 
 def _arrivals(tracks: dict[str, NDArray[np.int64]]) -> Iterator[tuple[int, str, int, int]]:

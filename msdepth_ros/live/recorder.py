@@ -223,7 +223,7 @@ class Recorder:
 
     def _read_diagnostics(self, message: Any) -> None:
         """Take the node's account of itself from its diagnostics."""
-        statuses = [status for status in message.status if status.name.startswith("fused_depth")]
+        statuses = [status for status in message.status if status.name.partition(":")[0].endswith("fused_depth")]
         self.trouble = next((s.message for s in statuses if s.name.endswith(_INFERENCE) and s.level == _ERROR), "")
         pairs = [(item.key, item.value) for status in statuses for item in status.values]
         values = dict(pairs)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from msdepth_ros.bags.bag import COMPRESSED_IMAGE, IMAGE, Bag, Payload, ros2_typestore
+from msdepth_ros.bags.bag import COMPRESSED_IMAGE, IMAGE, TF_MESSAGE, Bag, Payload, ros2_typestore
 from msdepth_ros.bags.message_types import begins_with_header, payload_stamp_ns
 from msdepth_ros.bags.qos import RecordedQos, recorded_qos
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.playback.camera_messages import STAMP_PLACE, Outgoing, Packet, serialise_image
 
-TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 CLOCK_TOPIC = "/clock"
 _COMPRESSED = "/compressed"
 _TRANSFORM_BYTES = 56  # seven numbers of double precision

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.errors import MsdepthError, kind_of
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
 from msdepth_ros.results.frame import BAND_EDGES_M, BIN_COUNT, SCORES, FrameRecord, Summary, record_key
 
@@ -117,6 +117,7 @@ class _Totals:
         self.bags: dict[str, None] = {}
         self.sets = 0
         self.problems: Counter[str] = Counter()
+        self._first_of_kind: dict[str, str] = {}
         self._last: FrameRecord | None = None
 
     def add(self, record: FrameRecord) -> None:
@@ -127,8 +128,9 @@ class _Totals:
         self.sets += 1
         self.bags[record.bag] = None
         if record.error:
-            known = record.error in self.problems or len(self.problems) < MAX_PROBLEMS
-            self.problems[record.error if known else _OTHERS] += 1
+            first = self._first_of_kind.setdefault(kind_of(record.error), record.error)
+            known = first in self.problems or len(self.problems) < MAX_PROBLEMS
+            self.problems[first if known else _OTHERS] += 1
         variant = self.cells.setdefault(record.variant, {"all": {}, "by_bag": {}, "by_spectra": {}})
         keys = {"all": "all", "by_bag": record.bag, "by_spectra": spectra_key(record.spectra)}
         for group, key in keys.items():

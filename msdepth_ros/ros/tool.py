@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.ros.transport import prepare_process, require_rclpy
+from msdepth_ros.ros.transport import prepare_process, require_rclpy, start_rclpy
 
 
 def run_tool(
@@ -51,14 +51,13 @@ def ros_session(arguments: Sequence[str]) -> Iterator[None]:
         arguments: Of the command line, for ROS arguments.
 
     Raises:
-        MsdepthError: rclpy is not installed.
+        MsdepthError: rclpy is not installed, or has no folder for its logs.
     """
     require_rclpy()
     prepare_process()
     import rclpy
-    from rclpy.signals import SignalHandlerOptions
 
-    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    start_rclpy(arguments)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msdepth_ros.core.errors import MsdepthError
@@ -119,6 +119,27 @@ def require_rclpy() -> None:
     """Say in one line how to get rclpy where it is missing."""
     if importlib.util.find_spec("rclpy") is None:
         raise MsdepthError("rclpy is missing; source a ROS 2 distribution, or: pip install 'msdepth_ros[ros]'")
+
+
+def start_rclpy(arguments: Sequence[str]) -> None:
+    """Starts rclpy; signals are the caller's own matter.
+
+    Args:
+        arguments: Of the command line, for ROS arguments.
+
+    Raises:
+        MsdepthError: There is no folder that ROS could write its log into, as in a container without a home.
+    """
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    try:
+        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split(", at /")[0].split())
+        if "logging" not in reason:
+            raise
+        raise MsdepthError(f"ROS has no folder for its logs ({reason}); set ROS_LOG_DIR to one that exists") from error
 
 
 def keep_big_blocks() -> bool:

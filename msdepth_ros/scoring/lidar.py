@@ -46,6 +46,8 @@ def cloud_points_m(topic: str, message: Any) -> NDArray[np.float64]:
         formats.append(order + kind)
         offsets.append(int(fields[name].offset))
     data, row_step = np.frombuffer(message.data, np.uint8), int(message.row_step)
+    if row_step < width * step or row_step * height > data.size:
+        row_step = width * step  # drivers of unorganised clouds leave it 0, or state the size of something else
     if row_step < width * step or data.size < row_step * height:
         raise MsdepthError(
             f"{topic}: {data.size} bytes cannot hold {height} rows of {row_step} bytes with {width} points of {step} "

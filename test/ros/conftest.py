@@ -140,7 +140,7 @@ class Bench:
     def status(self, task: str) -> SimpleNamespace:
         """The node's diagnostics of one task, values as a dict."""
         statuses = self.node._diagnostics.statuses()  # the topic says the same once a second
-        status = next(status for status in statuses if status.name == f"fused_depth: {task}")
+        status = next(status for status in statuses if status.name.endswith(f"fused_depth: {task}"))
         values = {value.key: value.value for value in status.values}
         return SimpleNamespace(level=status.level, message=status.message, values=values)
 

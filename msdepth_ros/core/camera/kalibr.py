@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from msdepth_ros.core.camera.ground import GroundPlane, read_ground
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.safe_yaml import load_yaml
-from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.core.spectra import SPECTRA, spectra_of_topic
 
 
 class ChainCamera(NamedTuple):
@@ -150,7 +150,7 @@ def _label(where: str, entry: dict[Any, Any]) -> str:
             raise MsdepthError(f"{where}: label must be a name such as {', '.join(SPECTRA)}, got {label!r}")
         return label
     topic = str(entry.get("rostopic", ""))
-    matches = [name for name in SPECTRA if name in topic.lower()]
+    matches = spectra_of_topic(topic)
     if len(matches) != 1:
         raise MsdepthError(
             f"{where}: rostopic {topic!r} does not tell the spectrum; add a line `label:` with one of "

@@ -45,6 +45,7 @@ def check_distortion(where: str, model: str, coefficients: Sequence[float]) -> t
         raise MsdepthError(f"{where}: distortion coefficients {list(values)} are not all finite; calibrate again")
     if name != "equidistant" and not any(values):
         return "none", ()
+    name, values = _without_excess(name, values)
     if len(values) not in COEFFICIENT_COUNTS[name]:
         allowed = " or ".join(str(count) for count in COEFFICIENT_COUNTS[name])
         raise MsdepthError(
@@ -52,6 +53,23 @@ def check_distortion(where: str, model: str, coefficients: Sequence[float]) -> t
             "name or the coefficients"
         )
     return name, values
+
+
+def _without_excess(name: str, values: tuple[float, ...]) -> tuple[str, tuple[float, ...]]:
+    """Drops zeros at the end that a model has no place for; plumb_bob with more than 5 is the rational model.
+
+    >>> _without_excess("plumb_bob", (0.1, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    ('plumb_bob', (0.1, 0.2, 0.0, 0.0, 0.0))
+    >>> _without_excess("plumb_bob", (0.1, 0.2, 0.0, 0.0, 0.0, 0.3, 0.0, 0.0))
+    ('rational_polynomial', (0.1, 0.2, 0.0, 0.0, 0.0, 0.3, 0.0, 0.0))
+    """
+    most = COEFFICIENT_COUNTS[name][-1]
+    needed = next((count for count in range(len(values), 0, -1) if values[count - 1]), 0)
+    if name == "plumb_bob" and most < needed <= COEFFICIENT_COUNTS["rational_polynomial"][-1]:
+        name = "rational_polynomial"
+        least = next(count for count in COEFFICIENT_COUNTS[name] if count >= needed)
+        return name, (*values, *[0.0] * least)[:least]
+    return name, values if len(values) <= most or needed > most else values[:most]
 
 
 def distort(points: NDArray[np.float64], model: str, coefficients: Sequence[float]) -> NDArray[np.float64]:

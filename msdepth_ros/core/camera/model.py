@@ -18,6 +18,9 @@ from msdepth_ros.core.errors import MsdepthError
 MAX_SIZE_PX = 32767
 """The largest image side that fixed-point maps can address."""
 
+MAX_SKEW = 0.1
+"""Largest skew of a usable K, as a share of fx; calibrations find thousandths."""
+
 
 @dataclass(frozen=True)
 class CameraModel:
@@ -85,17 +88,40 @@ class CameraModel:
         full = _checked_k(label, k).copy()
         left, top, roi_width, roi_height = roi or (0, 0, 0, 0)
         roi_width, roi_height = roi_width or width - left, roi_height or height - top
-        if min(left, top) < 0 or left + roi_width > width or top + roi_height > height:
+        # Some drivers give the size of the images, the crop's, as the sensor's. K is the sensor's all the same, as
+        # image_geometry has it.
+        images = (width, height), (width * max(binning_x, 1), height * max(binning_y, 1))
+        fits = left + roi_width <= width and top + roi_height <= height
+        if min(left, top) < 0 or not (fits or (roi_width, roi_height) in images):
             raise MsdepthError(f"{label}: roi {roi} leaves the sensor of {width} x {height} px; correct camera_info")
         for row, offset, binning in ((0, left, max(binning_x, 1)), (1, top, max(binning_y, 1))):
             full[row, row] /= binning
             full[row, 2] = (full[row, 2] - offset + 0.5) / binning - 0.5
+        full[0, 1] /= max(binning_x, 1)
         size = roi_width // max(binning_x, 1), roi_height // max(binning_y, 1)
         return cls(label, *size, full, distortion_model, tuple(d))
 
     def rays(self, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Applies the inverse of `k`: [N,2] px to normalised coordinates, distortion left as it is."""
-        return (pixels - self.k[:2, 2]) / np.diag(self.k)[:2]
+        """Applies the inverse of `k`: [...,2] px to normalised coordinates, distortion left as it is."""
+        rays = (pixels - self.k[:2, 2]) / np.diag(self.k)[:2]
+        rays[..., 0] -= self.k[0, 1] / self.k[0, 0] * rays[..., 1]
+        return rays
+
+    def pixels(self, rays: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Applies `k`: [...,2] normalised coordinates to px, distortion left as it is."""
+        pixels = rays * np.diag(self.k)[:2] + self.k[:2, 2]
+        pixels[..., 0] += self.k[0, 1] * rays[..., 1]
+        return np.asarray(pixels, np.float64)
+
+    @property
+    def skew_px(self) -> float:
+        """How far the columns lean, px for a ray of slope 1; 0 for nearly every camera."""
+        return float(self.k[0, 1])
+
+    @property
+    def is_pinhole(self) -> bool:
+        """Whether straight rows and columns of the sensor are straight rows and columns of a pinhole image."""
+        return self.distortion_model == "none" and not self.k[0, 1]
 
 
 def _checked_k(label: str, k: ArrayLike) -> NDArray[np.float64]:
@@ -111,7 +137,9 @@ def _checked_k(label: str, k: ArrayLike) -> NDArray[np.float64]:
             f"{label}: focal lengths fx = {matrix[0, 0]:g}, fy = {matrix[1, 1]:g} px must be positive; a K of zeros "
             "means that the camera is not calibrated"
         )
-    if not np.array_equal(matrix * [[0, 1, 0], [1, 0, 0], [1, 1, 1]], [[0, 0, 0], [0, 0, 0], [0, 0, 1]]):
-        raise MsdepthError(f"{label}: K must be [fx 0 cx; 0 fy cy; 0 0 1], got {matrix.tolist()}")
+    if not np.array_equal(matrix * [[0, 0, 0], [1, 0, 0], [1, 1, 1]], [[0, 0, 0], [0, 0, 0], [0, 0, 1]]):
+        raise MsdepthError(f"{label}: K must be [fx skew cx; 0 fy cy; 0 0 1], got {matrix.tolist()}")
+    if abs(matrix[0, 1]) > MAX_SKEW * matrix[0, 0]:
+        raise MsdepthError(f"{label}: K has a skew of {matrix[0, 1]:g} px, which no camera has; calibrate again")
     matrix.setflags(write=False)
     return matrix

@@ -130,7 +130,7 @@ class ViewMap:
     def _sensor_points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Network x and y of every sensor pixel, broadcastable to [h,w]; NaN where no ray reaches the pixel."""
         camera = self.camera
-        if camera.distortion_model == "none":
+        if camera.is_pinhole:
             columns = np.linspace(0, camera.width - 1, camera.width)[None, :]
             rows = np.linspace(0, camera.height - 1, camera.height)[:, None]
             x = (columns - camera.k[0, 2]) / camera.k[0, 0]
@@ -191,7 +191,7 @@ def _largest_window(camera: CameraModel, width: int, height: int) -> Window:
 
 def _clean_window(camera: CameraModel, window: Window) -> Window:
     """Scales a window about its centre: the largest that the lens images on the sensor, without folding."""
-    if camera.distortion_model == "none":
+    if camera.is_pinhole:
         return window
     low, high = ZOOM_LIMITS
     if not _is_clean(camera, _zoomed(window, low)):
@@ -227,10 +227,10 @@ def _source_pixels(
     x = window.left + x_shares * window.width - 0.5
     y = window.top + y_shares * window.height - 0.5
     pixels = np.stack(np.meshgrid(x, y), axis=-1)
-    if camera.distortion_model == "none":
+    if camera.is_pinhole:
         return pixels
-    distorted = distort(camera.rays(pixels.reshape(-1, 2)), camera.distortion_model, camera.distortion)
-    return (distorted * np.diag(camera.k)[:2] + camera.k[:2, 2]).reshape(pixels.shape)
+    rays = ((pixels - camera.k[:2, 2]) / np.diag(camera.k)[:2]).reshape(-1, 2)  # of the view, which has no skew
+    return camera.pixels(distort(rays, camera.distortion_model, camera.distortion)).reshape(pixels.shape)
 
 
 def _blur_size(reduction: float) -> int:

@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from msdepth_ros.core.health.findings import UNUSABLE, Fault, Finding, Level, S, Thresholds, Verdict
+from msdepth_ros.core.health.findings import REPEATED, UNUSABLE, Fault, Finding, Level, S, Thresholds, Verdict
 from msdepth_ros.core.health.image import ImageFacts, ImageHealth
-from msdepth_ros.core.health.timing import Timing, skews_s
+from msdepth_ros.core.health.timing import Timing, skew_text, skews_s
 from msdepth_ros.core.spectra import in_canonical_order, spectra_key
 from msdepth_ros.core.sync.stream import SpectrumCounts
 
@@ -46,13 +46,14 @@ class SpectrumHealth:
         received: Usable messages.
         rejected: Messages that could not be used.
         left_out: Images left out of their set.
+        shutter: Shutter calibrations of a thermal camera.
         last_rejection: Why the last rejected one could not be used.
         timing: When the images came.
     """
 
     def __init__(self, spectrum: str) -> None:
         """Nothing has come yet."""
-        self.received = self.rejected = self.left_out = 0
+        self.received = self.rejected = self.left_out = self.shutter = 0
         self.last_rejection = ""
         self.timing = Timing()
         self._images = ImageHealth(spectrum)
@@ -72,7 +73,10 @@ class SpectrumHealth:
         if self._form and seen.form != self._form:
             self._change, self._changed_ns = f"images changed from {self._form} to {seen.form}", now_ns
         self._form = seen.form
-        return self._images.look(seen.facts, now_ns, limits)
+        before = Fault.SHUTTER in self._images.faults()
+        faults = self._images.look(seen.facts, now_ns, limits)
+        self.shutter += Fault.SHUTTER in faults and not before
+        return faults
 
     def reject(self, reason: str, now_ns: int, *, fault: Fault = Fault.REJECTED) -> None:
         """Counts a message that was dropped; an endless reason is cut.
@@ -150,11 +154,7 @@ class Health:
             self._skewed.discard(spectrum)
         else:
             self._skewed.add(spectrum)
-            text = (
-                f"stamps are {skew_s:+.2f} s from those of the other cameras: images are delayed or clocks differ; "
-                f"synchronise the clocks, or set sync.offset_s.{spectrum}"
-            )
-            found.append(Finding(Fault.SKEWED, Level.WARN, text))
+            found.append(Finding(Fault.SKEWED, Level.WARN, skew_text(spectrum, skew_s)))
         return found
 
     def skews_s(self, now_ns: int) -> dict[str, float]:
@@ -215,7 +215,7 @@ def leave_out(faults: Mapping[str, frozenset[Fault]]) -> dict[str, str]:
     {}
     """
     moving = any(not found & UNUSABLE for found in faults.values())
-    found_in = {name: found & (UNUSABLE if moving else UNUSABLE - {Fault.FROZEN}) for name, found in faults.items()}
+    found_in = {name: found & (UNUSABLE if moving else UNUSABLE - REPEATED) for name, found in faults.items()}
     return {name: min(fault.value for fault in found) for name, found in found_in.items() if found}
 
 

@@ -36,18 +36,24 @@ class Fault(str, Enum):
     CALIBRATION = "calibration"
     SLOW = "slow"
     FROZEN = "frozen"
+    SHUTTER = "shutter"
     BLACK = "black"
     OVEREXPOSED = "overexposed"
     FLAT = "flat"
     NOISY = "noisy"
     BLURRED = "blurred"
+    BITS = "bits"
+    FRAME = "frame"
+    UNSTAMPED = "unstamped"
     JUMPING = "jumping"
     SKEWED = "skewed"
     CHANGED = "changed"
     UNMATCHED = "unmatched"
 
 
-UNUSABLE = frozenset({Fault.FROZEN, Fault.BLACK, Fault.OVEREXPOSED, Fault.FLAT})
+REPEATED = frozenset({Fault.FROZEN, Fault.SHUTTER})
+"""Faults of an image that shows what was: only where another camera shows that things move."""
+UNUSABLE = REPEATED | {Fault.BLACK, Fault.OVEREXPOSED, Fault.FLAT}
 """Faults of an image that shows nothing, or nothing of now: it is left out of its set. Others are doubts."""
 
 

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.health.findings import UNUSABLE, Fault, Finding, Latch, Level, S, Thresholds
+from msdepth_ros.core.health.bits import BitsUse
+from msdepth_ros.core.health.findings import REPEATED, UNUSABLE, Fault, Finding, Latch, Level, S, Thresholds
+from msdepth_ros.core.health.repeats import Repeats
 
 ROWS = 24
 """Full rows that are looked at: their neighbours tell noise and blur, and nothing of a few degrees is overlooked."""
@@ -23,6 +25,8 @@ _SHARPNESS_FLOOR = 0.01
 _LEARN_S = 1.0
 _SLOWLY = 60.0
 _KNOWN_AFTER = 10
+_SHUTTER_AFTER = 2  # pictures beyond the usual: the second is stale beyond doubt, and metres old at 15 m/s
+_SHUTTER_NS = S  # how much longer than a frozen picture a calibration may last; beyond, the camera is stuck
 
 
 class ImageFacts(NamedTuple):
@@ -36,6 +40,7 @@ class ImageFacts(NamedTuple):
         noise: median of the absolute second difference along the rows, grey levels.
         sharpness: 99th percentile of the absolute difference of neighbours, relative to bright - dark.
         digest: equal for equal pictures.
+        peak: highest value of a 16-bit image of whose significant bits nobody has said anything; 0 for others.
     """
 
     dark: float
@@ -45,6 +50,7 @@ class ImageFacts(NamedTuple):
     noise: float
     sharpness: float
     digest: int
+    peak: int = 0
 
 
 def measure(image: NDArray[Any], *, bits: int | None = None) -> ImageFacts:
@@ -130,6 +136,7 @@ class ImageHealth:
         self._noise, self._sharpness = Usual(), Usual()
         self._facts: ImageFacts | None = None
         self._same_since_ns = 0
+        self._bits, self._repeats = BitsUse(spectrum), Repeats()
 
     def look(self, facts: ImageFacts, now_ns: int, limits: Thresholds) -> frozenset[Fault]:
         """Takes the next image.
@@ -145,15 +152,18 @@ class ImageHealth:
         if self._facts is None or facts.digest != self._facts.digest:
             self._same_since_ns = now_ns
         self._facts = facts
-        bad = self._unusable(facts, now_ns, limits)
+        self._bits.take(facts.peak)
+        beyond_usual = self._repeats.take(facts.digest)
+        bad = self._unusable(facts, now_ns, limits, calibrating=self._thermal and beyond_usual >= _SHUTTER_AFTER)
         if not bad:
             bad = self._doubts(facts, limits)
             doubtful = bool(bad)
             self._noise.learn(max(facts.noise, _NOISE_FLOOR), now_ns, slowly=doubtful)
             self._sharpness.learn(max(facts.sharpness, _SHARPNESS_FLOOR), now_ns, slowly=doubtful)
         for fault, latch in self._latches.items():
-            confirm = 1 if fault is Fault.FROZEN else limits.confirm_images  # a time has confirmed it
-            latch.update(fault in bad, confirm=confirm, clear=limits.clear_images)
+            confirm = 1 if fault in REPEATED else limits.confirm_images  # a time has confirmed it
+            clear = 1 if fault is Fault.SHUTTER else limits.clear_images
+            latch.update(fault in bad, confirm=confirm, clear=clear)
         return frozenset(self.faults() | (bad & UNUSABLE))
 
     def faults(self) -> set[Fault]:
@@ -163,12 +173,16 @@ class ImageHealth:
     def findings(self) -> list[Finding]:
         """The faults that are on, for people."""
         return [
-            Finding(fault, Level.ERROR if fault in UNUSABLE else Level.WARN, _SENTENCES[fault])
+            Finding(fault, _LEVELS.get(fault, Level.WARN), _SENTENCES[fault])
             for fault, latch in self._latches.items()
             if latch.on
-        ]
+        ] + self._bits.findings()
 
-    def _unusable(self, facts: ImageFacts, now_ns: int, limits: Thresholds) -> set[Fault]:
+    def remarks(self) -> list[str]:
+        """What is to be said of all images together, not of one."""
+        return [finding.message for finding in self._bits.findings()]
+
+    def _unusable(self, facts: ImageFacts, now_ns: int, limits: Thresholds, *, calibrating: bool) -> set[Fault]:
         """At most one of the faults that leave nothing to see; black and white pictures repeat, too."""
         contrast = facts.bright - facts.dark
         counts = self._thermal and facts.full_scale > 255
@@ -181,6 +195,8 @@ class ImageHealth:
         if contrast <= flat_below * self._margin(Fault.FLAT):
             return {Fault.FLAT}
         same_ns = now_ns - self._same_since_ns
+        if calibrating and same_ns < limits.frozen_after_s * S + _SHUTTER_NS:
+            return {Fault.SHUTTER}
         return {Fault.FROZEN} if same_ns and same_ns >= limits.frozen_after_s * S else set()
 
     def _doubts(self, facts: ImageFacts, limits: Thresholds) -> set[Fault]:
@@ -194,11 +210,13 @@ class ImageHealth:
         return _MARGIN if self._latches[fault].on else 1.0
 
 
+_LEVELS = {**dict.fromkeys(UNUSABLE, Level.ERROR), Fault.SHUTTER: Level.OK}
 _SENTENCES = {
     Fault.BLACK: "the image is black; check lens cap, exposure and, for 16 bits, nir.bits",
     Fault.OVEREXPOSED: "the image is overexposed; check exposure and gain",
     Fault.FLAT: "the image is flat, without any contrast; check lens, shutter and focus",
     Fault.FROZEN: "the same picture comes again and again under new stamps; check the driver",
+    Fault.SHUTTER: "shutter calibration: the same picture more often than usual; it is left out until it moves again",
     Fault.NOISY: "the image is much noisier than usual; check gain and cable",
     Fault.BLURRED: "the image is much less sharp than usual; check lens and focus",
 }

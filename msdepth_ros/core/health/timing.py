@@ -17,6 +17,60 @@ _RECENT = 8
 _OFFSETS = 2
 _MARGIN = 1.15
 _LEARN_RATE_S = 10.0
+_TIME_SCALES = {37: "TAI (PTP) and UTC", 18: "GPS time and UTC", 19: "TAI (PTP) and GPS time"}
+_SCALE_TOLERANCE_S = 0.4
+_SINCE_START_S = 10 * 365 * 86_400.0
+
+
+def stamp_problem(stamp_ns: int) -> str:
+    """Why an image's stamp cannot be used; empty if it can."""
+    if stamp_ns:
+        return ""
+    return "header.stamp is 0: the driver does not fill it in, so nothing tells when the image was taken; correct it"
+
+
+def clock_hint(offset_s: float) -> str:
+    """Which two clocks differ by so much; empty where none that is known does.
+
+    Args:
+        offset_s: Difference of two stamps of the same moment, seconds.
+
+    >>> clock_hint(-37.02)
+    'that is the difference between TAI (PTP) and UTC: one clock lacks the leap seconds, set its UTC offset'
+    >>> clock_hint(0.1)
+    ''
+    """
+    size_s = abs(offset_s)
+    for seconds, scales in _TIME_SCALES.items():
+        if abs(size_s - seconds) < _SCALE_TOLERANCE_S:
+            return f"that is the difference between {scales}: one clock lacks the leap seconds, set its UTC offset"
+    if size_s > _SINCE_START_S:
+        return "one of them counts from the start of a computer, a camera or a simulation, the other from 1970"
+    return ""
+
+
+def clock_notes(offsets_s: Mapping[str, float], reference: str, limit_s: float) -> dict[str, str]:
+    """What is to be said of cameras whose stamps are not of one clock.
+
+    Args:
+        offsets_s: How far the stamps of each camera are ahead of the times at which its images came, seconds.
+        reference: Spectrum that others are compared with when there are two.
+        limit_s: From where on stamps are skewed, seconds.
+    """
+    rounded = {name: round(offset_s * S) for name, offset_s in offsets_s.items()}
+    skews = skews_s(rounded, reference)
+    notes = {name: skew_text(name, skew_s) for name, skew_s in skews.items() if abs(skew_s) > limit_s}
+    common_s = min(offsets_s.values(), key=abs, default=0.0)
+    if hint := clock_hint(common_s):
+        notes[""] = f"stamps are {common_s:+.1f} s from the times of recording; {hint}"
+    return notes
+
+
+def skew_text(spectrum: str, skew_s: float) -> str:
+    """What to say of a camera whose stamps are so far from those of the others at the same moment, seconds."""
+    hint = clock_hint(skew_s)
+    advice = hint or f"images are delayed or clocks differ; synchronise the clocks, or set sync.offset_s.{spectrum}"
+    return f"stamps are {skew_s:+.2f} s from those of the other cameras: {advice}"
 
 
 class Timing:

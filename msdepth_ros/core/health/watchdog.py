@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msdepth_ros.core.errors import kind_of
 from msdepth_ros.core.health.findings import Finding, Level, S, verdict_of
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
 
@@ -58,7 +58,7 @@ def why_no_depth(chain: Chain, silence_s: float) -> list[Cause]:
         text = f"one set has been computed for {chain.busy_s:.1f} s; check model.providers and this computer's load"
         causes.append(Cause("inference", "busy", text))
     elif chain.alive and chain.failure:
-        causes.append(Cause("set", re.sub(r"[\d.]+", "#", chain.failure), chain.failure))
+        causes.append(Cause("set", kind_of(chain.failure), chain.failure))
     elif chain.alive and chain.idle_s > silence_s:
         text = f"images of {spectra_key(chain.alive)} come but make no set; {chain.matching}"
         causes.append(Cause("synchronizer", "incomplete", text))

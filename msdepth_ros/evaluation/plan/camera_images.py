@@ -15,9 +15,10 @@ from msdepth_ros.bags.bag import Bag, Payload
 from msdepth_ros.bags.calibration import Calibration
 from msdepth_ros.bags.message_types import payload_stamp_ns
 from msdepth_ros.bags.topics import Sources
-from msdepth_ros.core.camera.images import decode_image, spectrum_image
+from msdepth_ros.core.camera.images import FULL_BITS, CameraImage, camera_image
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.image import ImageFacts, measure
+from msdepth_ros.core.health.timing import stamp_problem
 from msdepth_ros.core.injection.faults import apply_fault
 from msdepth_ros.core.settings import S
 from msdepth_ros.evaluation.options import EvaluateOptions
@@ -66,10 +67,17 @@ class CameraImages:
         """An image as the network takes it, faults included.
 
         Raises:
-            MsdepthError: It cannot be decoded, or its calibration is not for its size.
+            MsdepthError: It cannot be decoded, has no stamp, or its calibration is not for its size.
         """
+        return self._read(spectrum, payload).pixels
+
+    def _read(self, spectrum: str, payload: Payload) -> CameraImage:
+        """The same, with the highest value that was stored."""
+        bits = self._options.settings.bits.get(spectrum, FULL_BITS)
         try:
-            image = spectrum_image(spectrum, decode_image(self._bag.deserialise(payload)))
+            if problem := stamp_problem(payload_stamp_ns(payload.data)):
+                raise MsdepthError(problem)
+            image, peak = camera_image(spectrum, self._bag.deserialise(payload), bits=bits)
         except MsdepthError as error:
             raise MsdepthError(f"{payload.topic}: {error}") from error
         camera = self._rig.camera(spectrum)
@@ -82,16 +90,17 @@ class CameraImages:
         for fault in self._options.faults:
             if fault.kind in IMAGE_FAULTS and fault.spectrum == spectrum and fault.covers(seconds):
                 image = apply_fault(fault.kind, image, payload_stamp_ns(payload.data), fault.amount)
-        return image
+        return CameraImage(image, peak)
 
     def look(self, spectrum: str, payload: Payload) -> Look:
         """Looks at an image as the node does when it arrives."""
         place = payload.topic, payload.log_ns, payload_stamp_ns(payload.data)
         try:
-            image = self.read(spectrum, payload)
+            image = self._read(spectrum, payload)
         except MsdepthError as error:
             return Look(*place, reason=str(error))
-        return Look(*place, measure(image, bits=self._options.settings.nir_bits if spectrum == "nir" else None))
+        facts = measure(image.pixels, bits=self._options.settings.bits.get(spectrum))
+        return Look(*place, facts._replace(peak=image.peak))
 
 
 def look_at_all(bag: Bag, sources: Sources, images: CameraImages, window_ns: Window, threads: int) -> Iterator[Look]:

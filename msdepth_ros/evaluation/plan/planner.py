@@ -15,10 +15,10 @@ import numpy as np
 
 from msdepth_ros.bags.bag import Bag
 from msdepth_ros.bags.calibration import Calibration
-from msdepth_ros.bags.files import RIG_BESIDE_BAG
 from msdepth_ros.bags.topics import Sources, find_sources
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
+from msdepth_ros.core.health.timing import clock_notes, stamp_problem
 from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import FrameSet, SpectralSynchronizer
@@ -78,7 +78,7 @@ def plan_bag(
         for look in _told(looks, bag, tell):
             tracks.add(look)
         road = calibration.rig.ground
-        notes = [*bag.remarks, *_image_notes(tracks, options, beside=calibration.beside)]
+        notes = [*bag.remarks, *calibration.notes, *_image_notes(tracks, options)]
         notes += [f"the road is {road}"] if road else []
     planned = [_plan(name, spectra, tracks, options) for spectra in options.variants(sources.cameras)]
     plans = [plan for plan, _ in planned]
@@ -110,13 +110,19 @@ def _why_no_set(options: EvaluateOptions, notes: list[str]) -> str:
     return f"within --start {options.start_s} and --duration {options.duration_s}; {reasons}"
 
 
-def _image_notes(tracks: Tracks, options: EvaluateOptions, *, beside: bool) -> list[str]:
-    """What is worth telling of images and their calibration."""
-    notes = [f"calibration from {RIG_BESIDE_BAG} beside the recording, which has no /tf_static"] if beside else []
-    told = "changes while it records; the first one is used"
-    notes += [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
+def _image_notes(tracks: Tracks, options: EvaluateOptions) -> list[str]:
+    """What is worth telling of images."""
+    told = "changes while it records; one is used for all images"
+    notes = [f"camera_info on {topic} {told}" for topic in tracks.changed_infos]
     notes += [f"no images of {spectrum}" for spectrum in options.spectra if spectrum not in tracks.cameras]
-    return notes + [track.rejections() for track in tracks.cameras.values() if track.rejections()]
+    for track in tracks.cameras.values():
+        notes += [*([track.rejections()] if track.rejections() else []), *track.remarks()]
+    if tracks.truth is not None and not any(tracks.truth.stamp_ns):
+        notes.append(f"{tracks.truth.topic}: {stamp_problem(0)}; nothing is scored")
+    offsets = {name: track.clock_offset_s() for name, track in tracks.cameras.items()}
+    known = {name: offset_s for name, offset_s in offsets.items() if offset_s is not None}
+    clocks = clock_notes(known, options.settings.reference, options.settings.health.skew_s)
+    return notes + [f"{name}: {text}" if name else text for name, text in clocks.items()]
 
 
 def prepare(bag: Bag, options: EvaluateOptions) -> tuple[Sources, Calibration]:
@@ -142,7 +148,7 @@ def sources_of(bag: Bag, options: EvaluateOptions) -> Sources:
         images=options.images,
         infos=options.infos,
         ground_truth=options.ground_truth,
-        compressed=options.settings.image_transport == "compressed",
+        transports=options.settings.image_transports,
     )
 
 

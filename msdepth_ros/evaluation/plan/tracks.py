@@ -112,6 +112,15 @@ class CameraTrack(Track):
         count = len(self._rejected)
         return f"{count} of {len(self.log_ns)} images cannot be used: {self.reason}" if count else ""
 
+    def remarks(self) -> list[str]:
+        """What is to be said of all images together."""
+        return [f"{self.topic}: {text}" for text in self._health.remarks()]
+
+    def clock_offset_s(self) -> float | None:
+        """How far the stamps are ahead of the times of recording, the median; None without a stamp."""
+        offsets = [stamp - log for stamp, log in zip(self.stamp_ns, self.log_ns, strict=True) if stamp]
+        return float(np.median(np.array(offsets, np.float64))) * 1e-9 if offsets else None
+
     def _has(self, kind: str, log_ns: int) -> bool:
         """Whether an injected fault hits an image."""
         seconds = (log_ns - self._start_ns) / S

@@ -142,7 +142,7 @@ class Scene:
         groups: list[Mapping[str, NDArray[Any]]] = [images] if images else []
         if planned.consistency and len(images) > 1:
             groups += [{name: image} for name, image in images.items()]
-        bits = {"nir": self.options.settings.nir_bits}
+        bits = self.options.settings.bits
         return tuple(self.engine.prepare(group, self.views, bits=bits) for group in groups)
 
     def publish(self, result: DepthResult) -> NDArray[np.float32]:

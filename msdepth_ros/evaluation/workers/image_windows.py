@@ -83,7 +83,7 @@ def unpack_looks(data: bytes) -> Iterator[Look]:
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         rows, (topics, reasons) = archive["rows"], json.loads(str(archive["about"]))
     for row in rows:
-        *numbers, digest = row["facts"].tolist()
-        facts = ImageFacts._make([*numbers, int(digest)]) if row["seen"] else None
+        *numbers, digest, peak = row["facts"].tolist()
+        facts = ImageFacts._make([*numbers, int(digest), int(peak)]) if row["seen"] else None
         place = topics[int(row["topic"])], int(row["log_ns"]), int(row["stamp_ns"])
         yield Look(*place, facts, reasons[int(row["reason"])])

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from rclpy.node import Node
 
 from msdepth_ros.core.health.cameras import Health, blame_unmatched, judge_matching
-from msdepth_ros.core.health.findings import Fault, Finding, Level, Verdict, verdict_of
-from msdepth_ros.core.health.timing import nearest_skews_s
+from msdepth_ros.core.health.findings import Fault, Finding, Level, S, Verdict, verdict_of
+from msdepth_ros.core.health.timing import clock_hint, nearest_skews_s
 from msdepth_ros.core.health.watchdog import Cause, Chain, sentence, why_no_depth
 from msdepth_ros.core.sync.stream import SpectrumCounts
 from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
@@ -20,6 +20,8 @@ from msdepth_ros.ros.node.calibration import Road
 from msdepth_ros.ros.node.inputs import CameraInput
 from msdepth_ros.ros.node.pipeline import Pipeline
 
+_DAY_S = 86_400
+_EARLIEST_NS = 631_152_000 * S  # 1990
 _LOOKS = 6  # five a second: counts are compared with those of one second ago
 
 
@@ -103,7 +105,9 @@ class Assessment:
             if obstacle is not None:
                 findings = [finding for finding in findings if finding.fault is not Fault.SILENT]
                 findings.append(obstacle)
-        return findings
+        frame = self._pipeline.equipment.calibration.frame_doubt(camera.spectrum)
+        doubts = [Finding(Fault.FRAME, Level.WARN, frame)] if frame else []
+        return [*findings, *camera.doubts(), *doubts]
 
     def _camera(self, camera: CameraInput) -> Task:
         findings = self._findings[camera.spectrum]
@@ -182,6 +186,8 @@ class Assessment:
         verdict = statistics.look(lambda health, now: health.judge(now))
         if verdict.level is Level.ERROR:
             return Task(Level.ERROR, f"{verdict.message}: {sentence(self.causes())}", values)
+        if hint := self._stamp_clock():
+            return Task(Level.WARN, f"{verdict.message}; {hint}", values)
         if self.clock_fault():
             return Task(Level.WARN, f"{verdict.message}; {self.clock_fault()}", values)
         return Task(verdict.level, verdict.message, values)
@@ -197,6 +203,21 @@ class Assessment:
             return ""
         return "use_sim_time is set but nothing comes on /clock: start the simulation or bag with --clock"
 
+    def _stamp_clock(self) -> str:
+        """What to say where the cameras' stamps are those of another kind of clock than this computer's."""
+        newest = self._pipeline.equipment.statistics.look(
+            lambda health, _: [max(stamps) for one in health.spectra.values() if (stamps := one.timing.stamps_ns())]
+        )
+        now_ns = self._node.get_clock().now().nanoseconds
+        if not newest or not now_ns:
+            return ""
+        offset_s = min((stamp_ns - now_ns for stamp_ns in newest), key=abs) / S
+        hint = clock_hint(offset_s)
+        # A recording that is played has old stamps, but none from before there were such cameras.
+        if not hint or (abs(offset_s) > _DAY_S and max(newest) > _EARLIEST_NS):
+            return ""
+        return f"stamps are {offset_s:+.1f} s from this computer's clock: {hint}"
+
     def _why_no_set(self) -> str:
         """How sets are built, and how far apart the stamps are."""
         stamps = self._pipeline.equipment.statistics.look(
@@ -206,7 +227,10 @@ class Assessment:
         seen = ", ".join(f"{spectrum} {1e3 * skew_s:+.0f} ms" for spectrum, skew_s in skews.items()) or "none"
         settings = self._pipeline.settings
         advice = f"nearest stamps differ by: {seen}"
-        if any(abs(skew_s) > settings.sync_tolerance_s for skew_s in skews.values()):
+        hints = [hint for skew_s in skews.values() if (hint := clock_hint(skew_s))]
+        if hints:
+            advice += f"; {hints[0]}"
+        elif any(abs(skew_s) > settings.sync_tolerance_s for skew_s in skews.values()):
             advice += f"; synchronise the cameras, or raise sync.tolerance_s ({settings.sync_tolerance_s:g} s)"
         if settings.sync_policy != "spectral":
             advice += f"; sync.policy {settings.sync_policy} needs images of all cameras, spectral does not"
@@ -218,6 +242,7 @@ def _numbers(health: Health, spectrum: str, now_ns: int) -> dict[str, Any]:
     camera = health.spectra[spectrum]
     return {
         "received": camera.received, "rejected": camera.rejected, "last_rejection": camera.last_rejection,
-        "left_out": camera.left_out, "rate_hz": camera.timing.rate_hz(now_ns), "age_s": camera.timing.age_s(now_ns),
+        "left_out": camera.left_out, "shutter": camera.shutter,
+        "rate_hz": camera.timing.rate_hz(now_ns), "age_s": camera.timing.age_s(now_ns),
         "stamp_skew_ms": 1e3 * health.skews_s(now_ns).get(spectrum, 0.0),
     }  # fmt: skip

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
 
+from msdepth_ros.core.camera.frames import Frames, NoFrames, optical_doubts, same_frame_problem
 from msdepth_ros.core.camera.ground import NO_SOURCE, UNKNOWN, GroundPlane, GroundSource, find_ground
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.camera.transforms import rigid_matrix
 from msdepth_ros.core.errors import MsdepthError
 
-_OPTICAL = "_optical_frame"
+_DOUBT_EVERY_S = 1.0
 
 
 class PoseSource(Protocol):
@@ -39,6 +42,9 @@ class PoseSource(Protocol):
 
     def close(self) -> None:
         """Frees subscriptions."""
+
+    def known_frames(self) -> Frames:
+        """Returns what is known of the frames around the cameras."""
 
 
 class FilePoses:
@@ -62,6 +68,10 @@ class FilePoses:
 
     def close(self) -> None:
         """Nothing to free."""
+
+    def known_frames(self) -> Frames:
+        """See `PoseSource`."""
+        return NoFrames()
 
 
 class TfPoses:
@@ -97,6 +107,11 @@ class TfPoses:
         for spectrum in (view, reference):
             if not frames.get(spectrum):
                 raise MsdepthError(f"no frame_id of the {spectrum} camera yet; its driver must set header.frame_id")
+        if problem := same_frame_problem(frames, (view, reference)):
+            raise MsdepthError(
+                f"{problem}; set calibration.source to file and calibration.file to a rig file, or let each driver "
+                "name its own frame"
+            )
         return self.lookup(frames[view], frames[reference])
 
     def lookup(self, target: str, source: str) -> NDArray[np.float64]:
@@ -115,6 +130,37 @@ class TfPoses:
     def close(self) -> None:
         """Frees the subscriptions to /tf and /tf_static."""
         self._listener.unregister()
+
+    def known_frames(self) -> Frames:
+        """See `PoseSource`."""
+        return _BufferFrames(self._buffer, self._tf2_ros.TransformException)
+
+
+class _BufferFrames:
+    """The frames of a tf2 buffer at this moment."""
+
+    def __init__(self, buffer: Any, error: type[Exception]) -> None:  # noqa: ANN401  of tf2_ros
+        self._buffer, self._error = buffer, error
+        known = yaml.safe_load(buffer.all_frames_as_yaml() or "{}")
+        self._parents = {str(child): str(about["parent"]) for child, about in (known or {}).items()}
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        """See `Frames`."""
+        return tuple(sorted({*self._parents, *self._parents.values()}))
+
+    def children(self, frame: str) -> tuple[str, ...]:
+        """See `Frames`."""
+        return tuple(sorted(child for child, parent in self._parents.items() if parent == frame))
+
+    def lookup(self, target: str, source: str) -> NDArray[np.float64] | None:
+        """See `Frames`."""
+        try:
+            stamped = self._buffer.lookup_transform(target, source, Time())
+        except self._error:
+            return None
+        t, q = stamped.transform.translation, stamped.transform.rotation
+        return rigid_matrix((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
 class FrameLookup(Protocol):
@@ -171,6 +217,8 @@ class Calibration:
         self._lock = threading.Lock()
         self._views: RigViews | None = None
         self._views_of: tuple[Any, ...] = ()
+        self._doubts: dict[str, str] = {}
+        self._doubted_s = float("-inf")
         self.check_ground(ground)
         self._ground = ground
 
@@ -237,6 +285,16 @@ class Calibration:
     def camera(self, spectrum: str) -> CameraModel | None:
         """The intrinsics of a camera, None until they are known."""
         return self._cameras.get(spectrum)
+
+    def frame_doubt(self, spectrum: str) -> str:
+        """Why a camera's frame cannot be its optical one; empty where nothing speaks against it."""
+        now_s = time.monotonic()
+        if now_s - self._doubted_s > _DOUBT_EVERY_S:
+            self._doubted_s = now_s
+            with self._lock:
+                frames = dict(self._frames)
+            self._doubts = optical_doubts(frames, self._poses.known_frames())
+        return self._doubts.get(spectrum, "")
 
     @property
     def output_frame(self) -> str:

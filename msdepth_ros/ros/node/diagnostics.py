@@ -137,11 +137,12 @@ class Diagnostics:
         return self._statuses(self.tasks())
 
     def _statuses(self, tasks: Mapping[str, Task]) -> list[DiagnosticStatus]:
-        hardware = self._equipment.engine.info.name if self._equipment else ""
+        # Two rigs on one vehicle have the same tasks: only the full name tells whose they are.
+        node = self._node.get_fully_qualified_name().lstrip("/")
         return [
             DiagnosticStatus(
-                level=bytes([task.level]), name=f"{self._node.get_name()}: {name}", message=task.message,
-                hardware_id=hardware,
+                level=bytes([task.level]), name=f"{node}: {name}", message=task.message,
+                hardware_id=node,
                 values=[KeyValue(key=key, value=_text(value)) for key, value in task.values().items()],
             )
             for name, task in tasks.items()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.ros.transport import prepare_process, require_rclpy
+from msdepth_ros.ros.transport import prepare_process, require_rclpy, start_rclpy
 
 if TYPE_CHECKING:
     from rclpy.executors import Executor
@@ -70,11 +70,10 @@ def spin(arguments: Sequence[str], ending: Ending) -> None:
     """
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-    from rclpy.signals import SignalHandlerOptions
 
     from msdepth_ros.ros.node.lifecycle import FusedDepthNode
 
-    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    start_rclpy(arguments)
     try:
         executor = SingleThreadedExecutor()
         ending.begin(executor.wake)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,10 +13,14 @@ from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, Reliabilit
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from msdepth_ros.core.camera.camera_info import camera_model_from_info
-from msdepth_ros.core.camera.images import compressed_size, decode_image, spectrum_image
+from msdepth_ros.core.camera.camera_info import InfoChoice
+from msdepth_ros.core.camera.frames import camera_frame
+from msdepth_ros.core.camera.images import FULL_BITS, camera_image, image_size
+from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.cameras import SILENT_AFTER_NS
 from msdepth_ros.core.health.findings import Fault, Finding, Level
+from msdepth_ros.core.health.timing import stamp_problem
 from msdepth_ros.ros.messages import stamp_to_ns
 from msdepth_ros.ros.node.calibration import Calibration
 
@@ -35,12 +40,14 @@ class Frame(NamedTuple):
         stamp_ns: as the driver stamped it, offsets not applied.
         encoding: as the driver named it.
         faults: what is wrong with the picture, once that is known.
+        peak: highest value of a 16-bit image of whose significant bits nobody has said anything; 0 for others.
     """
 
     image: NDArray[Any]
     stamp_ns: int
     encoding: str = ""
     faults: frozenset[Fault] = frozenset()
+    peak: int = 0
 
 
 class CameraInput:
@@ -52,6 +59,7 @@ class CameraInput:
         node: to subscribe with.
         spectrum: of the camera.
         image_transport: raw or compressed.
+        bits: significant bits of 16-bit images.
         calibration: told of every new camera_info and frame id.
         deliver: called with every usable frame.
         reject: called for every message that is dropped, with the topic, the reason, and whether the message itself or
@@ -65,17 +73,23 @@ class CameraInput:
         spectrum: str,
         *,
         image_transport: str,
+        bits: int = FULL_BITS,
         calibration: Calibration,
         deliver: Callable[[str, Frame], None],
         reject: Callable[[str, str, Fault], None],
         guard: Callable[[Callable[[Any], None]], Callable[[Any], None]],
     ) -> None:
-        self._node, self.spectrum = node, spectrum
+        self._node, self.spectrum, self._bits = node, spectrum, bits
         self._calibration, self._deliver, self._reject = calibration, deliver, reject
         self._waiting: Image | CompressedImage | None = None
+        self._infos = InfoChoice(spectrum)
         self._last_info: tuple[Any, ...] = ()
+        self._changed_ns: int | None = None
+        self._change = ""
+        self._image_frame, self._info_frame = "", ""
         # As image_transport does: the compressed topic follows a remapping of the base topic.
         base = node.resolve_topic_name(f"{spectrum}/image")
+        self._other = ("compressed", f"{base}/compressed") if image_transport == "raw" else ("raw", base)
         kind, self.image_topic = (Image, base) if image_transport == "raw" else (CompressedImage, f"{base}/compressed")
         self.info_topic = node.resolve_topic_name(f"{spectrum}/camera_info")
         on_image, self._on_info = guard(self._on_image), guard(self._on_camera_info)
@@ -118,7 +132,7 @@ class CameraInput:
         for topic, subscription in topics:
             publishers = self._node.get_publishers_info_by_topic(topic)
             if not publishers:
-                text = f"{topic} has no publisher; start the driver, or remap the topic"
+                text = f"{topic} has no publisher; {self._advice(topic)}"
                 return Finding(Fault.NO_PUBLISHER, Level.ERROR, text)
             checked = [qos_check_compatible(one.qos_profile, subscription.qos_profile) for one in publishers]
             if all(compatible == QoSCompatibility.ERROR for compatible, _ in checked):
@@ -127,23 +141,64 @@ class CameraInput:
                 return Finding(Fault.QOS, Level.ERROR, text)
         return None
 
+    def _advice(self, topic: str) -> str:
+        """What to do about a topic that nobody publishes, by what is published in its place."""
+        transport, other = self._other
+        if topic == self.image_topic and self._node.get_publishers_info_by_topic(other):
+            return f"{other} has one: set image_transport.{self.spectrum} to {transport}"
+        return "start the driver, or remap the topic"
+
+    def doubts(self) -> list[Finding]:
+        """What is odd about this camera's calibration and frame, though its images are used."""
+        found = []
+        frame = camera_frame(self._image_frame, self._info_frame)
+        if frame.doubt:
+            found.append(Finding(Fault.FRAME, Level.WARN, frame.doubt))
+        if self._changed_ns is not None and time.monotonic_ns() - self._changed_ns <= SILENT_AFTER_NS:
+            publishers = self._node.get_publishers_info_by_topic(self.info_topic)
+            names = ", ".join(sorted(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in publishers))
+            text = f"camera_info changes ({self._change}); {self.info_topic} is published by {names or 'nobody'}"
+            found.append(Finding(Fault.CALIBRATION, Level.WARN, f"{text}: one calibration is right, stop the others"))
+        return found
+
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self._calibration.set_frame(self.spectrum, message.header.frame_id)
+        self._info_frame = message.header.frame_id or self._info_frame
+        self._tell_frame()
         fields = _calibration_fields(message)
         if fields == self._last_info:
             return
         try:
-            self._calibration.set_camera(self.spectrum, camera_model_from_info(self.spectrum, message))
+            camera = self._infos.offer(message)
+            self._calibration.set_camera(self.spectrum, camera)
         except MsdepthError as error:
             self._reject(self.info_topic, str(error), Fault.CALIBRATION)
             return
+        self._note_change(fields)
         self._last_info = fields
         if self._waiting is not None:
             waiting, self._waiting = self._waiting, None
             self._on_image(waiting)
 
+    def _note_change(self, fields: tuple[Any, ...]) -> None:
+        """Remembers that the calibration is another one than before, and what is different."""
+        if self._last_info:
+            pairs = zip(_FIELD_NAMES, self._last_info, fields, strict=True)
+            self._change = ", ".join(dict.fromkeys(name for name, before, now in pairs if before != now))
+            self._changed_ns = time.monotonic_ns()
+
+    def _tell_frame(self) -> None:
+        """The frame that the images name counts, that of camera_info until one has come."""
+        self._calibration.set_frame(self.spectrum, camera_frame(self._image_frame, self._info_frame).frame_id)
+
     def _on_image(self, message: Image | CompressedImage) -> None:
-        camera = self._calibration.camera(self.spectrum)
+        self._image_frame = message.header.frame_id or self._image_frame
+        self._tell_frame()
+        if problem := stamp_problem(stamp_to_ns(message.header.stamp)):
+            self._reject(self.image_topic, problem, Fault.UNSTAMPED)
+            return
+        # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
+        claimed = image_size(message)
+        camera = self._camera_for(claimed)
         if camera is None:
             if self._waiting is not None:
                 text = f"no usable camera_info on {self.info_topic} yet; publish it"
@@ -151,10 +206,8 @@ class CameraInput:
             self._waiting = message
             return
         try:
-            # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
-            claimed = None if isinstance(message, Image) else compressed_size(message.data)
             if claimed is None or claimed == (camera.width, camera.height):
-                image = spectrum_image(self.spectrum, decode_image(message))
+                image, peak = camera_image(self.spectrum, message, bits=self._bits)
                 claimed = (image.shape[1], image.shape[0])
         except MsdepthError as error:
             self._reject(self.image_topic, str(error), Fault.REJECTED)
@@ -166,9 +219,24 @@ class CameraInput:
             )
             self._reject(self.image_topic, text, Fault.CALIBRATION)
             return
-        self._calibration.set_frame(self.spectrum, message.header.frame_id)
         encoding = message.encoding if isinstance(message, Image) else message.format
-        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding))
+        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding, peak=peak))
+
+    def _camera_for(self, size: tuple[int, int] | None) -> CameraModel | None:
+        """The calibration for images of a size: the one in force, or the newest camera_info that fits better."""
+        camera = self._calibration.camera(self.spectrum)
+        fitting = None if size is None else self._infos.fitting(size)
+        if camera is None or fitting is None or (camera.width, camera.height) == size:
+            return camera
+        try:
+            self._calibration.set_camera(self.spectrum, fitting)
+        except MsdepthError:  # the rig file is for another size, which the caller will say
+            return camera
+        return fitting
+
+
+_FIELD_NAMES = ("width", "height", "distortion_model", "D", "K", "binning_x", "binning_y", *["roi"] * 4)
+"""Names of what `_calibration_fields` returns."""
 
 
 def _calibration_fields(message: CameraInfo) -> tuple[Any, ...]:

@@ -166,7 +166,7 @@ class FusedDepthNode(LifecycleNode):
         self._pipeline.enabled = self._enabled
         self._diagnostics.activated(self._pipeline)
         cameras = spectra_key(self._settings.spectra)
-        self.get_logger().info(f"active: {self._settings.image_transport} images of {cameras}")
+        self.get_logger().info(f"active: images of {cameras}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -12,6 +12,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
+from msdepth_ros.core.camera.images import FULL_BITS
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import Fault, Seen, leave_out, nothing_usable
 from msdepth_ros.core.health.image import measure
@@ -60,6 +61,7 @@ class Pipeline:
     def __init__(self, node: LifecycleNode, equipment: Equipment, settings: Callable[[], Settings]) -> None:
         self._node, self.equipment, self._settings = node, equipment, settings
         self._logged_s: dict[str, float] = {}
+        self._closed: set[str] = set()
         self.enabled = True
         fixed = settings()
         equipment.statistics.set_limits(fixed.health)
@@ -82,11 +84,15 @@ class Pipeline:
     def _subscribe(self, settings: Settings) -> None:
         for spectrum in settings.spectra:
             camera = CameraInput(
-                self._node, spectrum, image_transport=settings.image_transport,
+                self._node, spectrum, image_transport=settings.image_transports[spectrum],
+                bits=settings.bits.get(spectrum, FULL_BITS),
                 calibration=self.equipment.calibration, deliver=self._on_frame,
                 reject=functools.partial(self._reject, spectrum), guard=self._guard,
             )  # fmt: skip
             self.inputs.append(camera)
+            shared = [one.spectrum for one in self.inputs if one.image_topic == camera.image_topic]
+            if len(shared) > 1:
+                raise MsdepthError(f"{camera.image_topic} is that of {' and '.join(shared)}; one topic is one camera's")
 
     def reconfigure(self, settings: Settings) -> None:
         """Takes changed live settings where they are kept; the others are read when they are needed."""
@@ -137,10 +143,17 @@ class Pipeline:
         settings = self._settings()
         height, width = frame.image.shape[:2]
         offset_ns = round(settings.sync_offset_s[spectrum] * 1e9)
-        facts = measure(frame.image, bits=settings.nir_bits if spectrum == "nir" else None)
+        facts = measure(frame.image, bits=settings.bits.get(spectrum))._replace(peak=frame.peak)
         seen = Seen(frame.stamp_ns + offset_ns, facts, f"{width} x {height} {frame.encoding}")
         frame = frame._replace(faults=self.equipment.statistics.accepted(spectrum, seen))
+        self._tell_shutter(spectrum, Fault.SHUTTER in frame.faults)
         self._submit(self.matcher.add(spectrum, frame.stamp_ns, frame, time.monotonic_ns()))
+
+    def _tell_shutter(self, spectrum: str, closed: bool) -> None:
+        """Logs the beginning of a shutter calibration, which is nothing to worry about."""
+        if closed and spectrum not in self._closed:
+            self._node.get_logger().info(f"shutter calibration of the {spectrum} camera: its images are left out")
+        (self._closed.add if closed else self._closed.discard)(spectrum)
 
     def _on_deadline(self) -> None:
         self._submit(self.matcher.poll(time.monotonic_ns()))
@@ -181,7 +194,7 @@ class Pipeline:
         if not frames:
             raise MsdepthError(f"no camera of the set {frame_set.spectra} is calibrated")
         images = {spectrum: frame.image for spectrum, frame in frames.items()}
-        result = equipment.engine.estimate(images, views, bits={"nir": settings.nir_bits})
+        result = equipment.engine.estimate(images, views, bits=settings.bits)
         if self._worker.stopping:
             return
         reference = frame_set.items.get(settings.reference)

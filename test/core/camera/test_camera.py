@@ -197,6 +197,39 @@ class TestToSensor:
             view.to_sensor(np.zeros((32, 64), np.float32))
 
 
+class TestUnusualCalibrations:
+    def test_skew_goes_back_and_forth(self) -> None:
+        camera = CameraModel("nir", 64, 32, matrix() + np.array([[0, 3.0, 0], [0, 0, 0], [0, 0, 0]]))
+        pixels = np.array([[0.0, 0.0], [10.0, 20.0], [63.0, 31.0]])
+        rays = camera.rays(pixels)
+        np.testing.assert_allclose(camera.pixels(rays), pixels, atol=1e-9)
+        np.testing.assert_allclose(camera.k @ [*rays[1], 1], [*pixels[1], 1], atol=1e-9)
+        assert camera.skew_px == 3.0
+
+    def test_a_leaning_sensor_is_seen_straight(self) -> None:
+        """A vertical line of the world lies on pixels that the skew shifts; in the network's view it is upright."""
+        camera = CameraModel("nir", 64, 32, np.array([[80, 6.0, 31.5], [0, 80, 15.5], [0, 0, 1]]))
+        ray = np.column_stack([np.full(640, 0.1), np.linspace(-0.2, 0.2, 640)])
+        columns, rows = np.rint(camera.pixels(ray)).astype(int).T
+        image = np.zeros((32, 64), np.uint8)
+        kept = (columns >= 0) & (columns < 64) & (rows >= 0) & (rows < 32)
+        image[rows[kept], columns[kept]] = 255
+        view = make_view(camera, 64, 32)
+        brightest = view.apply(image)[8:24].argmax(axis=1)
+        assert np.ptp(brightest) <= 1
+        expected = 0.1 * view.intrinsics[0, 0] + view.intrinsics[0, 2]
+        assert np.abs(brightest - expected).max() <= 1
+
+    def test_the_size_of_a_crop_may_be_given_as_the_sensors(self) -> None:
+        info = {"k": [100, 0, 131.5, 0, 100, 15.5, 0, 0, 1], "d": [], "distortion_model": ""}
+        crop = CameraModel.from_camera_info_fields("rgb", 64, 32, **info, roi=(100, 0, 64, 32))
+        assert (crop.width, crop.height, crop.k[0, 2]) == (64, 32, 31.5)
+        binned = CameraModel.from_camera_info_fields(
+            "rgb", 32, 16, **info, binning_x=2, binning_y=2, roi=(100, 0, 64, 32)
+        )
+        assert (binned.width, binned.height) == (32, 16)
+
+
 class TestChecks:
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -209,7 +242,8 @@ class TestChecks:
             ({"k": [np.inf, 0, 10, 0, 100, 10, 0, 0, 1]}, "not finite"),
             ({"k": [-100, 0, 10, 0, 100, 10, 0, 0, 1]}, "must be positive"),
             ({"k": [100, 0, 10, 0, 100, 10, 0, 0, 0]}, "K must be"),
-            ({"k": [100, 5, 10, 0, 100, 10, 0, 0, 1]}, "K must be"),
+            ({"k": [100, 0, 10, 5, 100, 10, 0, 0, 1]}, "K must be"),
+            ({"k": [100, 20, 10, 0, 100, 10, 0, 0, 1]}, "a skew of 20 px, which no camera has"),
             ({"k": [100, 0, 10]}, "9 numbers"),
             ({"d": [0.1, 0.2]}, "takes 4 or 5 coefficients, got 2"),
             ({"d": [0.1, np.nan, 0, 0, 0]}, "not all finite"),

@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msdepth_ros.core.camera.images import DecodedImage, as_rgb, compressed_size, decode_image, spectrum_image
+from msdepth_ros.core.camera.containers import look_at
+from msdepth_ros.core.camera.images import (
+    DecodedImage,
+    as_rgb,
+    camera_image,
+    compressed_size,
+    decode_image,
+    spectrum_image,
+)
 from msdepth_ros.core.errors import MsdepthError
 
 GENERATOR = np.random.default_rng(3)
@@ -43,9 +51,9 @@ def compressed(stated: str, data: bytes) -> Any:
         (COLOUR[:, :, ::-1], "8UC3", COLOUR),
         (np.dstack([COLOUR, GREY]), "rgba8", COLOUR),
         (np.dstack([COLOUR[:, :, ::-1], GREY]), "bgra8", COLOUR),
-        (COLOUR.astype(np.uint16) << 8, "rgb16", COLOUR),
-        (COLOUR[:, :, ::-1].astype(np.uint16) << 8, "bgr16", COLOUR),
-        (np.dstack([COLOUR, GREY]).astype(np.uint16) << 8, "rgba16", COLOUR),
+        (COLOUR.astype(np.uint16) << 8, "rgb16", COLOUR.astype(np.uint16) << 8),
+        (COLOUR[:, :, ::-1].astype(np.uint16) << 8, "bgr16", COLOUR.astype(np.uint16) << 8),
+        (np.dstack([COLOUR, GREY]).astype(np.uint16) << 8, "rgba16", COLOUR.astype(np.uint16) << 8),
         (GREY, "mono8", GREY),
         (GREY, "8UC1", GREY),
         (DEEP, "mono16", DEEP),
@@ -69,8 +77,9 @@ def mosaic(pattern: str, colour: tuple[int, int, int], dtype: type) -> np.ndarra
 @pytest.mark.parametrize(("bits", "dtype"), [(8, np.uint8), (16, np.uint16)])
 def test_bayer_patterns_are_named_by_their_first_row(pattern: str, bits: int, dtype: type) -> None:
     decoded = decode_image(image(mosaic(pattern, (200, 100, 30), dtype), f"bayer_{pattern}{bits}"))
-    assert decoded.encoding == "rgb8"
-    np.testing.assert_array_equal(decoded.pixels[4:12, 4:12], np.broadcast_to((200, 100, 30), (8, 8, 3)))
+    assert decoded.encoding == f"rgb{bits}"
+    pixels = spectrum_image("rgb", decoded)
+    np.testing.assert_array_equal(pixels[4:12, 4:12], np.broadcast_to((200, 100, 30), (8, 8, 3)))
 
 
 @pytest.mark.parametrize(("encoding", "order"), [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv")])
@@ -152,7 +161,7 @@ def test_decoded_colour_is_rgb(stated: str, alpha: bool, dtype: type) -> None:
     kind = ".png" if stated == "png" else ".jpg"
     if dtype is np.uint16 or alpha:
         kind, red = ".png", red.astype(dtype) * (257 if dtype is np.uint16 else 1)
-    pixels = as_rgb(decode_image(compressed(stated, cv2.imencode(kind, red)[1].tobytes())))
+    pixels = spectrum_image("rgb", decode_image(compressed(stated, cv2.imencode(kind, red)[1].tobytes())))
     assert pixels.shape == (16, 16, 3)
     assert pixels.dtype == np.uint8
     assert pixels[8, 8, 0] > 250
@@ -176,7 +185,7 @@ def test_refuses_truncated_files(kind: str, kept: float) -> None:
 
 @given(data=st.binary(max_size=200), start=st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n"]))
 def test_refuses_random_bytes(data: bytes, start: bytes) -> None:
-    with pytest.raises(MsdepthError, match="not a whole JPEG or PNG|claim to be"):
+    with pytest.raises(MsdepthError, match="not a whole JPEG or PNG|claim to be|is not supported"):
         decode_image(compressed("jpeg", start + data))
 
 
@@ -276,7 +285,73 @@ def test_each_spectrum_takes_what_it_can_use() -> None:
     with pytest.raises(MsdepthError, match="hides temperature"):
         spectrum_image("thermal", DecodedImage(COLOUR, "rgb8"))
     with pytest.raises(MsdepthError, match="float32 pixels"):
-        spectrum_image("thermal", DecodedImage(GREY.astype(np.float32), "32FC1"))
+        spectrum_image("nir", DecodedImage(GREY.astype(np.float32), "32FC1"))
+
+
+@pytest.mark.parametrize(
+    ("bits", "value", "expected"),
+    [(16, 65535, 255), (12, 4095, 255), (12, 2048, 128), (12, 9000, 255), (10, 512, 128), (8, 200, 200)],
+)
+def test_significant_bits_of_colour(bits: int, value: int, expected: int) -> None:
+    image_ = DecodedImage(np.full((2, 2, 3), value, np.uint16), "rgb16")
+    assert spectrum_image("rgb", image_, bits=bits).tolist() == np.full((2, 2, 3), expected).tolist()
+
+
+def test_the_highest_value_is_told_while_nobody_has_stated_the_bits() -> None:
+    assert camera_image("nir", image(DEEP, "mono16")).peak == DEEP.max()
+    assert camera_image("nir", image(DEEP, "mono16"), bits=12).peak == 0
+    assert camera_image("nir", image(GREY, "mono8")).peak == 0
+    assert camera_image("thermal", image(DEEP, "mono16")).peak == 0
+
+
+def test_grey_in_colour_is_grey() -> None:
+    smooth = cv2.resize(GREY, (64, 48))
+    stored = cv2.imencode(".jpg", cv2.cvtColor(smooth, cv2.COLOR_GRAY2BGR))[1].tobytes()
+    assert np.abs(camera_image("thermal", compressed("jpeg", stored)).pixels.astype(int) - smooth).max() < 20
+    neutral = np.dstack([np.full((4, 8), 128, np.uint8), np.arange(32, dtype=np.uint8).reshape(4, 8) * 4 + 60])
+    assert camera_image("thermal", image(neutral, "uyvy", step=16, width=8)).pixels.ndim == 2
+    deep = np.dstack([DEEP] * 3)
+    np.testing.assert_array_equal(camera_image("thermal", image(deep, "bgr16")).pixels, DEEP)
+    coloured = cv2.applyColorMap(smooth, cv2.COLORMAP_JET)
+    with pytest.raises(MsdepthError, match="hides temperature"):
+        camera_image("thermal", image(coloured, "bgr8"))
+
+
+@pytest.mark.parametrize("offset", [0.0, -273.15])
+def test_temperatures_become_counts_of_a_hundredth_kelvin(offset: float) -> None:
+    kelvin = np.array([[290.0, 300.0], [310.0, np.nan]], np.float32)
+    counts = camera_image("thermal", image(kelvin + np.float32(offset), "32FC1")).pixels
+    assert counts.dtype == np.uint16
+    assert np.abs(counts.ravel()[:3].astype(int) - [29000, 30000, 31000]).max() <= 1
+    assert counts[1, 1] == 0
+
+
+@pytest.mark.parametrize("pixels", [GREY, DEEP, COLOUR])
+@pytest.mark.parametrize("compression", [1, 5, 32946])
+def test_tiff(pixels: np.ndarray, compression: int) -> None:
+    data = cv2.imencode(".tiff", pixels, [cv2.IMWRITE_TIFF_COMPRESSION, compression])[1].tobytes()
+    assert compressed_size(data) == (10, 6)
+    np.testing.assert_array_equal(decode_image(compressed("x; tiff compressed x", data)).pixels, pixels)
+    for kept in (8, len(data) // 3):
+        with pytest.raises(MsdepthError, match="not a whole TIFF"):
+            decode_image(compressed("tiff", data[:kept]))
+
+
+@given(data=st.binary(max_size=300), order=st.sampled_from([b"II*\0", b"MM\0*"]))
+def test_random_tiff_is_refused(data: bytes, order: bytes) -> None:
+    with pytest.raises(MsdepthError, match="not a whole TIFF|claim to be"):
+        decode_image(compressed("tiff", order + data))
+
+
+@given(cut=st.integers(0, 2000), tail=st.binary(max_size=40), progressive=st.booleans())
+def test_the_end_of_a_jpeg_is_found(cut: int, tail: bytes, progressive: bool) -> None:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive), cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
+    data = cv2.imencode(".jpg", cv2.resize(COLOUR, (64, 48)), options)[1].tobytes()
+    thumbnail = cv2.imencode(".jpg", GREY)[1].tobytes()
+    data = data[:2] + b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail + data[2:]
+    assert look_at(data + tail).end == len(data)
+    if cut and cut < len(data):
+        assert look_at(data[:-cut]).end is None
 
 
 @pytest.mark.parametrize("claimed", [2**31 - 1, 2**32 - 1, 10_000_000])

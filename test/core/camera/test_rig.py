@@ -286,3 +286,26 @@ class TestFiles:
         loaded = Rig.load(tmp_path / "rig.yaml")
         assert loaded.cameras == original.cameras
         np.testing.assert_array_equal(loaded.camera_from_rig["rgb"], original.camera_from_rig["rgb"])
+
+
+@pytest.mark.parametrize(
+    ("topic", "label"),
+    [
+        ("/omnirig/rgb/image_raw", "rgb"),
+        ("/omnirig/flir_thermal/image_raw", "thermal"),
+        ("/rgb_nir/thermal/image", "thermal"),
+        ("/leftNir2/image", "nir"),
+    ],
+)
+def test_a_topic_names_a_spectrum_by_whole_words(tmp_path: Path, topic: str, label: str) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text(f"cam0: {{intrinsics: [100, 100, 31.5, 15.5], resolution: [64, 32], rostopic: {topic}}}\n")
+    assert list(Rig.load(path).cameras) == [label]
+
+
+@pytest.mark.parametrize("topic", ["/omnirig/flir_boson/image_raw", "/rgb_nir/stream0/image", "/cam0/image_raw"])
+def test_a_part_of_a_word_names_no_spectrum(tmp_path: Path, topic: str) -> None:
+    path = tmp_path / "chain.yaml"
+    path.write_text(f"cam0: {{intrinsics: [100, 100, 31.5, 15.5], resolution: [64, 32], rostopic: {topic}}}\n")
+    with pytest.raises(MsdepthError, match=f"rostopic '{topic}' does not tell the spectrum; add a line `label:`"):
+        Rig.load(path)

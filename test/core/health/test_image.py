@@ -55,6 +55,38 @@ def camera(request: pytest.FixtureRequest) -> Camera:
     return made
 
 
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_a_shutter_calibration_is_known_by_unusual_repeats(repeats: int) -> None:
+    """A camera gives each picture so many times; then its shutter closes: at the second picture too many it is out."""
+    health, now_ns = ImageHealth("thermal"), 0
+
+    def show(number: int, times: int) -> list[frozenset[Fault]]:
+        nonlocal now_ns
+        found = []
+        for _ in range(times):
+            now_ns += PERIOD_NS // 3
+            found.append(health.look(measure(street("thermal", number)), now_ns, LIMITS))
+        return found
+
+    for number in range(20):
+        assert show(number, repeats) == [frozenset()] * repeats
+    closed = show(99, repeats + 8)
+    assert closed[: repeats + 1] == [frozenset()] * (repeats + 1)
+    assert closed[repeats + 1 :] == [frozenset({Fault.SHUTTER})] * 7
+    assert [finding.level for finding in health.findings()] == [Level.OK]
+    assert show(100, repeats) == [frozenset()] * repeats  # the first fresh picture is used
+    stuck = show(101, 60)
+    assert Fault.FROZEN in stuck[-1]  # two seconds: no calibration lasts so long
+
+
+def test_only_thermal_cameras_have_a_shutter_that_calibrates() -> None:
+    camera = Camera("nir")
+    camera.show(20)
+    still = measure(street("nir", 0))
+    faults = [camera.health.look(still, (camera.number + 1 + index) * PERIOD_NS, LIMITS) for index in range(4)]
+    assert not any(Fault.SHUTTER in found for found in faults)
+
+
 def black(picture: Picture) -> Picture:
     return np.zeros_like(picture)
 
@@ -100,9 +132,12 @@ def test_what_differs_from_the_usual_is_a_doubt(
 
 def test_a_repeated_picture_is_frozen_after_a_while(camera: Camera) -> None:
     still = street(camera.spectrum, 0)
-    found = camera.show(10, lambda _: still)
-    assert found[:5] == [set()] * 5  # half a second
-    assert found[5:] == [{Fault.FROZEN}] * 5
+    found = camera.show(18, lambda _: still)
+    calibrating = 10 if camera.spectrum == "thermal" else 0  # a second in which it may be its shutter
+    begin = 5 + calibrating
+    assert found[:2] == [set()] * 2
+    assert found[2:begin] == ([{Fault.SHUTTER}] * 13 if calibrating else [set()] * 3)  # half a second
+    assert found[begin:] == [{Fault.FROZEN}] * (18 - begin)
     assert camera.show(3) == [{Fault.FROZEN}, set(), set()]
 
 

@@ -250,7 +250,7 @@ def test_what_is_odd_is_noted(tmp_path: Path) -> None:
     info = drives.camera_info(bags.START_NS, "rgb_optical_frame", (64, 30))
     drive.add("/rgb/camera_info", bags.INFO, info, bags.START_NS + bags.PERIOD_NS)
     notes = plan(drive.write(tmp_path / "bag")).notes
-    assert "drive: camera_info on /rgb/camera_info changes while it records; the first one is used" in notes
+    assert "drive: camera_info on /rgb/camera_info changes while it records; one is used for all images" in notes
     assert "drive: no images of thermal" in notes
     assert "drive: calibration from rig.yaml beside the recording, which has no /tf_static" in notes
 

@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdept
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import CompressedImage, Image
 
+from msdepth_ros.core.camera.frames import NoFrames
 from msdepth_ros.core.camera.images import decode_image
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.ros.messages import stamp_to_ns
@@ -40,6 +41,9 @@ class Nearby:
 
     def close(self) -> None:
         pass
+
+    def known_frames(self) -> NoFrames:
+        return NoFrames()
 
 
 def send_set(bench: Any, number: int, *spectra: str) -> int:

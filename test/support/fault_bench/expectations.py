@@ -17,7 +17,7 @@ NAMED_AS: dict[str, frozenset[Fault]] = {
     "jitter": frozenset({Fault.UNMATCHED, Fault.SKEWED, Fault.SLOW}),
     "reorder": frozenset({Fault.JUMPING, Fault.UNMATCHED}),
     "duplicate": frozenset({Fault.UNMATCHED}),
-    "freeze": frozenset({Fault.FROZEN}),
+    "freeze": frozenset({Fault.FROZEN, Fault.SHUTTER}),  # a thermal camera may calibrate, for a second
     "stamp_jump": frozenset({Fault.JUMPING, Fault.SKEWED}),
     "dead": frozenset({Fault.NO_PUBLISHER}),
     KILL: frozenset({Fault.SILENT, Fault.NO_PUBLISHER}),

@@ -103,7 +103,7 @@ class Watcher:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         cameras = {}
         for status in message.status:
-            task = status.name.removeprefix("fused_depth: ")
+            task = status.name.partition(": ")[2]
             self.values[task] = {value.key: value.value for value in status.values}
             if task.startswith("camera "):
                 words = next((value.value for value in status.values if value.key == "faults"), "inactive")

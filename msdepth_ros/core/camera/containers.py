@@ -66,7 +66,7 @@ def _jpeg(data: memoryview) -> Content:
     size, at, in_scan = None, len(_JPEG_START), False
     while found := _MARK.search(data, at):
         at = found.start()
-        while data[at : at + 1] == b"\xff":
+        while at < len(data) and data[at] == 0xFF:
             at += 1
         if at >= len(data):
             break
@@ -91,11 +91,11 @@ def _jpeg(data: memoryview) -> Content:
 
 def _png(data: memoryview) -> Content:
     """Every chunk must lie within the data: decoders allocate what a chunk claims before they read it."""
-    ihdr = data[16:24] if data[12:16] == b"IHDR" else b""
+    ihdr = data[16:24] if bytes(data[12:16]) == b"IHDR" else b""
     size = (int.from_bytes(ihdr[:4], "big"), int.from_bytes(ihdr[4:], "big")) if len(ihdr) == 8 else None
     at = len(_PNG_START)
     while at + _PNG_CHUNK_BYTES <= len(data):
-        kind, at = data[at + 4 : at + 8], at + _PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
+        kind, at = bytes(data[at + 4 : at + 8]), at + _PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
         if kind == b"IEND":
             return Content(PNG, size, at if at <= len(data) else None)
     return Content(PNG, size)

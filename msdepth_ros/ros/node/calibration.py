@@ -23,6 +23,7 @@ from msdepth_ros.core.camera.transforms import rigid_matrix
 from msdepth_ros.core.errors import MsdepthError
 
 _DOUBT_EVERY_S = 1.0
+_OPTICAL = "_optical_frame"
 
 
 class PoseSource(Protocol):

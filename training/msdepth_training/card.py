@@ -15,6 +15,7 @@ from msdepth_training.calibrate import calibrate
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import OnnxPredictor, card_metrics, score_rows, view_calibration_error
 from msdepth_training.export import (
+    CONTRACT,
     Calibration,
     ContractModel,
     contract_metadata,
@@ -93,7 +94,7 @@ def make_card(
     """
     config, predictor, history = run.config, OnnxPredictor(path), list(run.progress.history) or [{}]
     return {
-        "name": config.name, "version": config.version, "contract": 1, "file": path.name, "sha256": sha256(path),
+        "name": config.name, "version": config.version, "contract": CONTRACT, "file": path.name, "sha256": sha256(path),
         "recipe": config.fuse.recipe, "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "parameters": sum(p.numel() for p in model.network.parameters()),
         "training": {

@@ -195,10 +195,10 @@ def _cameras(bag: Bag, sources: Sources, reference: str, rig_file: Path | None) 
     unknown = _unknown_pose(labels, reference, frames, transforms)
     found_beside = rig_file is None and beside.is_file() and bool(unknown or len(labels) == 1 and not tree.frames)
     rig_file = beside if found_beside else rig_file
-    if rig_file is None and unknown:
-        raise MsdepthError(f"bag {bag.path}: {unknown}")
     file_rig = None if rig_file is None else Rig.load(rig_file)
     cameras = {label: _camera(bag, looks[label], file_rig) for label in labels}
+    if rig_file is None and unknown:
+        raise MsdepthError(f"bag {bag.path}: {unknown}")
     notes = list(_notes(looks, frames, tree, found_beside, unknown))
     if file_rig is not None:
         poses = {label: file_rig.view_from_reference(label, reference) for label in labels}

@@ -117,3 +117,19 @@ def make_card(
 def write_card(path: Path, card: dict[str, Any]) -> None:
     """Beside the model file."""
     path.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card beside a model file.
+
+    Raises:
+        TrainingError: there is none, or it is not a card.
+    """
+    file = path.with_suffix(".json")
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"card {file}: cannot be read: {error}") from error
+    if not isinstance(card, dict) or "training" not in card:
+        raise TrainingError(f"card {file}: it says nothing of the training; export the model with msdepth-train export")
+    return card

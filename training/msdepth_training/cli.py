@@ -85,6 +85,12 @@ def _add_results(commands_: argparse._SubParsersAction[argparse.ArgumentParser])
     part.add_argument("--run", type=Path, default=RUNS / "0" / "fuse_msdepth", help="folder of the run")
     part.add_argument("--models", type=Path, default=Path("out/models"))
     part.add_argument("--test-sequences", type=POSITIVE, default=120)
+    part.add_argument("--int8", action="store_true", help="write NAME.int8.onnx, too, and compare times and AbsRel")
+    part.add_argument(
+        "--onnx",
+        type=Path,
+        help="with --int8: quantize this exported file instead of a run",
+    )
     part.add_argument("--note", action="append", default=[], help="a sentence on the training for the card")
     part.set_defaults(run_command=commands.export)
     part = commands_.add_parser(

@@ -12,13 +12,15 @@ from pathlib import Path
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from msdepth_training.card import export_run, make_card, write_card
+from msdepth_training.bench import trained_on
+from msdepth_training.card import export_run, make_card, read_card, write_card
 from msdepth_training.config import PlanConfig, TrainConfig, find_config, load_config, read_yaml
 from msdepth_training.errors import TrainingError
 from msdepth_training.evaluate import OnnxPredictor
 from msdepth_training.plan import make_jobs, run_plan
+from msdepth_training.quantize import export_int8, int8_path
 from msdepth_training.real.measure import finite, load_frames, measure
-from msdepth_training.real.predict import Network, OnnxNetwork, RunNetwork
+from msdepth_training.real.predict import onnx_network, run_network
 from msdepth_training.real.sheet import draw_sheets
 from msdepth_training.real.table import table
 from msdepth_training.results.make import Settings, evaluate_runs
@@ -102,7 +104,12 @@ def plan(arguments: argparse.Namespace) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Calibrate, export, compare with PyTorch, measure on test frames and write the card."""
+    """Calibrate, export, compare with PyTorch, measure on test frames and write the card; quantize what is exported."""
+    if arguments.onnx is not None:
+        if not arguments.int8:
+            raise TrainingError("--onnx names an exported file to quantize; say --int8, too")
+        _export_int8(arguments.onnx, arguments)
+        return
     run = load_run(arguments.run)
     source, last = _source(arguments, run.config.scenes), phases_of(run.config, run.stage)[-1]
     path = arguments.models / f"{run.config.name}.onnx"
@@ -112,6 +119,18 @@ def export(arguments: argparse.Namespace) -> None:
     write_card(path, card)
     print(json.dumps(card["metrics"]["fused"], indent=2))
     print(f"{path} and its card are written")
+    if arguments.int8:
+        _export_int8(path, arguments)
+
+
+def _export_int8(path: Path, arguments: argparse.Namespace) -> None:
+    """Quantize an exported model with the validation frames of its training, and measure both on test frames."""
+    card, size = read_card(path), OnnxPredictor(path).size
+    source = _source(arguments, trained_on(card))
+    held_out = source.validation(*size, int(card["training"]["config"]["validation_sequences"]))
+    found = export_int8(path, held_out, source.test(*size, arguments.test_sequences))
+    print(json.dumps(found, indent=2))
+    print(f"{int8_path(path)} and its card are written")
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -127,11 +146,11 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def real(arguments: argparse.Namespace) -> None:
     """Score real frames."""
     if arguments.run is not None:
-        network: Network = RunNetwork(load_run(arguments.run), arguments.size)
+        network = run_network(load_run(arguments.run), arguments.size)
     elif arguments.size is not None:
         raise TrainingError("--size is for --run; an exported model has its own")
     else:
-        network = OnnxNetwork(arguments.model)
+        network = onnx_network(arguments.model)
     frames = load_frames(arguments.data)
     result = measure(frames, network)
     arguments.out.mkdir(parents=True, exist_ok=True)

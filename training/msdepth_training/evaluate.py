@@ -72,6 +72,34 @@ class OnnxPredictor:
         return Prediction(*self.session.run(list(OUTPUTS), feed))
 
 
+def contract_inputs(
+    samples: Frames,
+    index: int,
+    views: Sequence[int],
+    reference: int,
+    *,
+    ground: bool = False,
+    told_baseline: float = 1.0,
+) -> ContractInputs:
+    """What a model is given of one frame.
+
+    Args:
+        samples: rendered frames.
+        index: of the frame.
+        views: which cameras, indices into rgb, nir, thermal.
+        reference: camera whose frame the depth is wanted in.
+        ground: whether the road is told.
+        told_baseline: baselines are told to be this many times as long as they are.
+    """
+    images = samples.views(torch.tensor([index]))[0, list(views)]
+    pose = samples.vehicle_from_camera[index]
+    view_from_reference = torch.linalg.inv(pose[list(views)]) @ pose[reference]
+    view_from_reference[:, :3, 3] *= told_baseline
+    plane = plane_in_camera(samples.ground_plane[index], pose[reference]) if ground else torch.zeros(4)
+    k, spectrum = samples.k[index, list(views)], torch.tensor(list(views))
+    return ContractInputs(images, k, view_from_reference, samples.k[index, reference], spectrum, plane)
+
+
 def predict(
     samples: Frames,
     index: int,
@@ -82,24 +110,8 @@ def predict(
     ground: bool = False,
     told_baseline: float = 1.0,
 ) -> Prediction:
-    """One frame with some of its views (indices into rgb, nir, thermal), in the frame of camera `reference`.
-
-    Args:
-        samples: rendered frames.
-        index: of the frame.
-        predictor: model under test.
-        views: which cameras it gets.
-        reference: camera whose frame the depth is in.
-        ground: whether it is told the road.
-        told_baseline: it is told baselines this many times as long as they are.
-    """
-    images = samples.views(torch.tensor([index]))[0, list(views)]
-    pose = samples.vehicle_from_camera[index]
-    view_from_reference = torch.linalg.inv(pose[list(views)]) @ pose[reference]
-    view_from_reference[:, :3, 3] *= told_baseline
-    plane = plane_in_camera(samples.ground_plane[index], pose[reference]) if ground else torch.zeros(4)
-    k, spectrum = samples.k[index, list(views)], torch.tensor(list(views))
-    return predictor(ContractInputs(images, k, view_from_reference, samples.k[index, reference], spectrum, plane))
+    """Depth of one frame by a model; other arguments as `contract_inputs`."""
+    return predictor(contract_inputs(samples, index, views, reference, ground=ground, told_baseline=told_baseline))
 
 
 def score(

@@ -161,14 +161,14 @@ def export_onnx(model: ContractModel, path: Path, *, height: int, width: int, me
         raw = Path(folder) / "raw.onnx"
         program.save(str(raw))
         proto = onnx.load(str(raw))
-    _strip(proto)
+    strip(proto)
     onnx.helper.set_model_props(proto, dict(metadata))
     onnx.checker.check_model(proto)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(proto, str(path))
 
 
-def _strip(proto: onnx.ModelProto) -> None:
+def strip(proto: onnx.ModelProto) -> None:
     """Remove what the exporter notes about this machine's files (stack traces, source paths)."""
     proto.doc_string = ""
     proto.graph.doc_string = ""

@@ -13,7 +13,7 @@ from msdepth_training.errors import TrainingError
 from msdepth_training.real.baselines import ElevationPrior, flat_road_m
 from msdepth_training.real.frames import RealFrame, load_lidar_frame
 from msdepth_training.real.pairs import load_pairs
-from msdepth_training.real.predict import GROUND, Network, predict
+from msdepth_training.real.predict import Network, predict
 from msdepth_training.real.score import Score, mean_of_sets, mean_score, score
 
 FUSED = "fused"
@@ -151,13 +151,13 @@ def measure(frames: Sequence[RealFrame], network: Network, report: Callable[[str
     result |= tree(score_rgb(frames, network, ground=False))
     result["ms2"] = score_cameras(frames, network, ground=False)
     result["with_ground_plane"] = None
-    if GROUND in network.inputs:
+    if network.takes_ground:
         known = [frame for frame in frames if frame.ground is not None]
         result["with_ground_plane"] = {
             **tree(score_rgb(known, network, ground=True)), "ms2": score_cameras(known, network, ground=True)
         }  # fmt: skip
     else:
-        report(f"{network.title} has no input {GROUND}: it is scored without the road's plane only")
+        report(f"{network.title} cannot be told the road: it is scored without the road's plane only")
     result["baselines"] = {
         "flat_road": tree(score_flat_road(frames)), "ray_elevation": tree(score_elevation_prior(frames))
     }  # fmt: skip

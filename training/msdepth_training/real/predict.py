@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 
 from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.model.engine import ORT_ERRORS
-from msdepth_ros.core.model.providers import session_options
 from msdepth_ros.core.spectra import SPECTRA, in_canonical_order, normalise
 from msdepth_training.card import contract_network
 from msdepth_training.errors import TrainingError
-from msdepth_training.export import OUTPUTS, ContractModel
+from msdepth_training.evaluate import OnnxPredictor, Predictor, TorchPredictor
+from msdepth_training.export import ContractInputs, ContractModel
 from msdepth_training.real.frames import FloatImage
 from msdepth_training.real.ground import GroundPlane
 from msdepth_training.stages.runs import Run, phases_of
 
-GROUND = "ground_plane"
-"""Input of the model contract that says where the road is."""
-Feeds = Mapping[str, NDArray[Any]]
-"""Contract inputs by name."""
 
-
-class Prediction(NamedTuple):
+class RealPrediction(NamedTuple):
     """At the resolution of the reference camera."""
 
     depth_m: FloatImage
@@ -38,8 +31,8 @@ class Prediction(NamedTuple):
     """[h, w] in [0, 1]; NaN outside the window."""
 
 
-class Network(Protocol):
-    """What keeps the model contract."""
+class Network(NamedTuple):
+    """What is scored."""
 
     title: str
     """For people."""
@@ -47,70 +40,50 @@ class Network(Protocol):
     """Rows of the images, px."""
     width: int
     """Columns of the images, px."""
-    inputs: frozenset[str]
-    """Names of the contract inputs that it takes."""
-
-    def __call__(self, feeds: Feeds) -> tuple[FloatImage, FloatImage]:
-        """Contract inputs, those it takes, to depth_m and confidence, each [H, W]."""
+    takes_ground: bool
+    """Whether it can be told where the road is."""
+    predictor: Predictor
 
 
-class OnnxNetwork:
-    """A model file in ONNX Runtime on the CPU.
+def onnx_network(path: Path) -> Network:
+    """A model file in ONNX Runtime on the CPU; it needs no card.
 
-    Args:
-        path: ONNX file; it needs no card.
-        threads: of the CPU.
+    Raises:
+        TrainingError: it is not there, or no exported model.
     """
-
-    def __init__(self, path: Path, *, threads: int = 2) -> None:
-        if not path.is_file():
-            raise TrainingError(f"model {path}: there is no such file")
-        providers = ["CPUExecutionProvider"]
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), session_options(threads), providers=providers)
-        except ORT_ERRORS as error:
-            raise TrainingError(f"model {path}: ONNX Runtime cannot load it: {error}") from error
-        found = {node.name: node for node in self._session.get_inputs()}
-        self.inputs = frozenset(found)
-        if "images" not in found:
-            raise TrainingError(f"model {path}: it has no input `images`; export it with msdepth-train export")
-        self.height, self.width = (int(size) for size in found["images"].shape[-2:])
-        about = self._session.get_modelmeta().custom_metadata_map
-        self.title = f"{about.get('name', path.stem)} {about.get('version', '')}".strip()
-
-    def __call__(self, feeds: Feeds) -> tuple[FloatImage, FloatImage]:
-        """See `Network`."""
-        depth_m, confidence = self._session.run(list(OUTPUTS[:2]), dict(feeds))
-        return depth_m, confidence
+    if not path.is_file():
+        raise TrainingError(f"model {path}: there is no such file")
+    try:
+        predictor = OnnxPredictor(path)
+    except ORT_ERRORS as error:
+        raise TrainingError(f"model {path}: ONNX Runtime cannot load it: {error}") from error
+    about = predictor.session.get_modelmeta().custom_metadata_map
+    title = f"{about.get('name', path.stem)} {about.get('version', '')} {about.get('precision', '')}".strip()
+    inputs = {node.name for node in predictor.session.get_inputs()}
+    return Network(title, *predictor.size, "ground_plane" in inputs, predictor)
 
 
-class RunNetwork:
+def run_network(run: Run, size: tuple[int, int] | None = None) -> Network:
     """The averaged weights of a training run in PyTorch, also of one that is not complete; confidence not calibrated.
 
     Args:
         run: of stage fuse, recipe msdepth.
         size: rows and columns of the images; by default those of the run's last phase.
+
+    Raises:
+        TrainingError: the run does not keep the model contract, or the size is not for its strides.
     """
-
-    def __init__(self, run: Run, size: tuple[int, int] | None = None) -> None:
-        last = phases_of(run.config, run.stage)[-1]
-        self.height, self.width = size or (last.height, last.width)
-        if self.height % 32 or self.width % 32:
-            raise TrainingError(f"--size {self.height}x{self.width}: both must be multiples of 32")
-        self._model = ContractModel(contract_network(run)).eval()
-        self.inputs = frozenset(inspect.signature(self._model.forward).parameters)
-        self.title = f"{run.folder}, step {run.progress.steps} of {run.progress.total_steps}"
-
-    def __call__(self, feeds: Feeds) -> tuple[FloatImage, FloatImage]:
-        """See `Network`."""
-        with torch.inference_mode():
-            outputs = self._model(**{name: torch.from_numpy(value) for name, value in feeds.items()})
-        return outputs[0].numpy(), outputs[1].numpy()
+    last = phases_of(run.config, run.stage)[-1]
+    height, width = size or (last.height, last.width)
+    if min(height, width) < 32 or height % 32 or width % 32:
+        raise TrainingError(f"--size {height}x{width}: both must be multiples of 32")
+    title = f"{run.folder}, step {run.progress.steps} of {run.progress.total_steps}"
+    return Network(title, height, width, True, TorchPredictor(ContractModel(contract_network(run))))
 
 
 def predict(
     network: Network, images: Mapping[str, NDArray[Any]], rig: Rig, reference: str, ground: GroundPlane | None = None
-) -> Prediction:
+) -> RealPrediction:
     """Depth from raw images, as `msdepth infer --rig` gives it.
 
     Args:
@@ -122,14 +95,16 @@ def predict(
     """
     spectra = in_canonical_order(images)
     views = rig.subset(dict.fromkeys((*spectra, reference))).views(network.width, network.height, reference)
-    feeds: dict[str, NDArray[Any]] = {
-        "images": np.stack([normalise(name, views.maps[name].apply(images[name])) for name in spectra]),
-        "intrinsics": np.stack([views.maps[name].intrinsics for name in spectra]).astype(np.float32),
-        "view_from_reference": np.stack([views.view_from_reference[name] for name in spectra]),
-        "reference_intrinsics": views.reference_intrinsics,
-        "spectrum": np.array([SPECTRA.index(name) for name in spectra], np.int64),
-        GROUND: np.zeros(4, np.float32) if ground is None else ground.as_input(),
-    }
-    depth_m, confidence = network({name: value for name, value in feeds.items() if name in network.inputs})
+    pixels = np.stack([normalise(name, views.maps[name].apply(images[name])) for name in spectra])
+    found = network.predictor(
+        ContractInputs(
+            torch.from_numpy(pixels),
+            torch.from_numpy(np.stack([views.maps[name].intrinsics for name in spectra]).astype(np.float32)),
+            torch.from_numpy(np.stack([views.view_from_reference[name] for name in spectra])),
+            torch.from_numpy(views.reference_intrinsics),
+            torch.tensor([SPECTRA.index(name) for name in spectra]),
+            torch.zeros(4) if ground is None else torch.from_numpy(ground.as_input()),
+        )
+    )
     to_sensor = views.maps[reference].to_sensor
-    return Prediction(to_sensor(depth_m), to_sensor(confidence))
+    return RealPrediction(to_sensor(found.depth_m), to_sensor(found.confidence))

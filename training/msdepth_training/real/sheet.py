@@ -13,7 +13,7 @@ from msdepth_ros.core.spectra import SPECTRA, spectra_key
 from msdepth_ros.core.visualize import Picture, colourise, colourise_confidence, depth_scale, displayable
 from msdepth_training.drawing import beside, titled, write_sheet
 from msdepth_training.real.frames import RealFrame, Reference
-from msdepth_training.real.predict import GROUND, Network, predict
+from msdepth_training.real.predict import Network, predict
 from msdepth_training.real.score import Score, score
 
 TILE_PX = 420
@@ -112,10 +112,9 @@ def draw_sheets(path: Path, frames: Sequence[RealFrame], network: Network) -> li
     Returns:
         The files of all pages.
     """
-    takes_ground = GROUND in network.inputs
     rows = []
     for frame in frames:
-        ground = takes_ground and frame.ground is not None
+        ground = network.takes_ground and frame.ground is not None
         given = [("rgb",), SPECTRA] if set(frame.images) == set(SPECTRA) else [("rgb",)]
         rows += [row(frame, network, spectra, ground=ground) for spectra in given]
     pages = [rows[first : first + ROWS_PER_PAGE] for first in range(0, len(rows), ROWS_PER_PAGE)]

@@ -14,7 +14,7 @@ from msdepth_training.card import export_run, write_card
 from msdepth_training.evaluate import OnnxPredictor
 from msdepth_training.export import example_inputs, export_onnx, sha256
 from msdepth_training.real.measure import load_frames, measure
-from msdepth_training.real.predict import OnnxNetwork
+from msdepth_training.real.predict import onnx_network
 from msdepth_training.results.costs import HEIGHT, THREADS, WIDTH
 from msdepth_training.stages.runs import Run
 from msdepth_training.stages.sources import Source
@@ -61,5 +61,5 @@ def _measure(path: Path, timed: Path, *, speed: bool, real: Path | None) -> dict
         inputs = example_inputs(len(SPECTRA), *predictor.size)
         found["onnx_ms"] = round(median_ms(lambda: predictor(inputs), REPEATS), 1)
     if real is not None:
-        found["real"] = measure(load_frames(real), OnnxNetwork(path), report=lambda text: None)
+        found["real"] = measure(load_frames(real), onnx_network(path), report=lambda text: None)
     return found

@@ -353,7 +353,7 @@ def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(
     with Bag(workplace.out / "bags" / "drive") as bag, Bag(workplace.bag) as before:
         topics = bag.topics
         assert set(before.topics) < set(topics)
-        for name in ("depth/image", "depth/confidence", "depth/image_color", "depth/camera_info"):
+        for name in ("depth/image", "depth/confidence", "depth/image_color", "depth/camera_info", "confidence/nir"):
             assert topics[f"/fused_depth/{name}"].message_count == INSTANTS
         for name, summary in before.topics.items():
             assert topics[name] == summary

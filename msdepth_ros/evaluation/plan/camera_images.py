@@ -15,9 +15,10 @@ from msdepth_ros.bags.bag import Bag, Payload
 from msdepth_ros.bags.calibration import Calibration
 from msdepth_ros.bags.message_types import payload_stamp_ns
 from msdepth_ros.bags.topics import Sources
-from msdepth_ros.core.camera.images import decode_image, spectrum_image
+from msdepth_ros.core import behaviour
+from msdepth_ros.core.behaviour import Refused, read_image
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health.image import ImageFacts, measure
+from msdepth_ros.core.health.image import ImageFacts
 from msdepth_ros.core.injection.faults import apply_fault
 from msdepth_ros.core.settings import S
 from msdepth_ros.evaluation.options import EvaluateOptions
@@ -69,15 +70,13 @@ class CameraImages:
             MsdepthError: It cannot be decoded, or its calibration is not for its size.
         """
         try:
-            image = spectrum_image(spectrum, decode_image(self._bag.deserialise(payload)))
+            message = self._bag.deserialise(payload)
         except MsdepthError as error:
             raise MsdepthError(f"{payload.topic}: {error}") from error
-        camera = self._rig.camera(spectrum)
-        if image.shape[:2] != (camera.height, camera.width):
-            raise MsdepthError(
-                f"{payload.topic}: image is {image.shape[1]} x {image.shape[0]}, its calibration is for "
-                f"{camera.width} x {camera.height}; record the camera_info that fits, or give --rig"
-            )
+        advice = "record the camera_info that fits, or give --rig"
+        image = read_image(spectrum, message, self._rig.camera(spectrum), calibration="its calibration", advice=advice)
+        if isinstance(image, Refused):
+            raise MsdepthError(f"{payload.topic}: {image.reason}")
         seconds = (payload.log_ns - self._bag.start_ns) / S
         for fault in self._options.faults:
             if fault.kind in IMAGE_FAULTS and fault.spectrum == spectrum and fault.covers(seconds):
@@ -91,7 +90,7 @@ class CameraImages:
             image = self.read(spectrum, payload)
         except MsdepthError as error:
             return Look(*place, reason=str(error))
-        return Look(*place, measure(image, bits=self._options.settings.nir_bits if spectrum == "nir" else None))
+        return Look(*place, behaviour.look(spectrum, image, place[2], self._options.settings).facts)
 
 
 def look_at_all(bag: Bag, sources: Sources, images: CameraImages, window_ns: Window, threads: int) -> Iterator[Look]:

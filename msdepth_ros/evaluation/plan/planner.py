@@ -16,14 +16,15 @@ import numpy as np
 from msdepth_ros.bags.bag import Bag
 from msdepth_ros.bags.calibration import RIG_BESIDE_BAG, Calibration, load_calibration
 from msdepth_ros.bags.topics import Sources, find_sources
+from msdepth_ros.core.behaviour import depth_stamp_ns, select
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
+from msdepth_ros.core.health.cameras import Level, judge_matching
 from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import FrameSet, SpectralSynchronizer
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import CameraImages, Look, look_at_all
-from msdepth_ros.evaluation.plan.planned_sets import MessageRef, Plan, SetPlan, faults_of
+from msdepth_ros.evaluation.plan.planned_sets import Plan, SetPlan, faults_of
 from msdepth_ros.evaluation.plan.tracks import NearestMessage, Tracks
 
 _NEVER_NS = np.iinfo(np.int64).max
@@ -170,41 +171,27 @@ def _sets(
 ) -> Iterator[SetPlan]:
     """The sets of one variant."""
     truth, variant = tracks.truth, spectra_key(spectra)
-    find_truth = NearestMessage(truth, round(options.truth_tolerance_s * S)) if truth else None
-    find_rejected = _rejected_images(spectra, tracks, options)
-    reference = options.settings.reference
+    find_truth = NearestMessage(truth, round(options.truth_tolerance_s * S), truth.stamp_ns) if truth else None
+    tolerance_ns = round(options.settings.sync_tolerance_s * S)
+    cameras = {name: tracks.cameras[name] for name in spectra}
+    find_rejected = {name: track.rejected_near(tolerance_ns) for name, track in cameras.items() if track.reason}
     for number, (ready, left_ns) in enumerate(simulate(tracks.arrivals(spectra), synchronizer)):
         indices = {name: item.item for name, item in ready.items.items()}
-        # As the node stamps its depth: by the reference's own image, offsets not applied, used or not.
-        anchor = indices.get(reference)
-        stamp_ns = ready.stamp_ns if anchor is None else tracks.cameras[reference].stamp_ns[anchor]
-        faults = {name: faults_of(tracks.cameras[name].faults[index]) for name, index in indices.items()}
-        left_out = tuple(leave_out(faults)) if options.settings.health.leave_out else ()
-        used = [name for name in indices if name not in left_out]
+        stamps_ns = {name: cameras[name].stamp_ns[index] for name, index in indices.items()}
+        stamp_ns = depth_stamp_ns(ready.stamp_ns, stamps_ns, options.settings.reference)
+        faults = {name: faults_of(cameras[name].faults[index]) for name, index in indices.items()}
+        used, left_out, _ = select(faults, options.settings)
         absent = {name: find(ready.stamp_ns, left_ns) for name, find in find_rejected.items() if name not in indices}
         yield SetPlan(
             bag, variant, number, stamp_ns,
-            {name: tracks.cameras[name].content(index) for name, index in indices.items()},
+            {name: cameras[name].content(index) for name, index in indices.items()},
             find_truth(stamp_ns) if find_truth else None,
             (left_ns - max(ready.items[name].received_ns for name in used or indices)) * 1e-6,
             {name: found for name, found in faults.items() if found},
-            left_out,
+            tuple(left_out),
             {name: ref for name, ref in absent.items() if ref is not None},
             consistency=truth is None and len(used) > 1 and number % CONSISTENCY_EVERY == 0,
         )  # fmt: skip
-
-
-def _rejected_images(
-    spectra: tuple[str, ...], tracks: Tracks, options: EvaluateOptions
-) -> dict[str, Callable[[int, int], MessageRef | None]]:
-    """For each camera what finds the image of an instant that was rejected: by the instant, and when its set left."""
-    offsets_ns = {name: round(options.settings.sync_offset_s[name] * S) for name in spectra}
-
-    def finder(name: str) -> Callable[[int, int], MessageRef | None]:
-        find = tracks.cameras[name].rejected_near(round(options.settings.sync_tolerance_s * S))
-        return lambda stamp_ns, log_ns: find(stamp_ns - offsets_ns[name], log_ns)
-
-    return {name: finder(name) for name in spectra if tracks.cameras[name].reason}
 
 
 def _matching_notes(where: str, synchronizer: SpectralSynchronizer) -> list[str]:

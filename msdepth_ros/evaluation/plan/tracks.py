@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from msdepth_ros.bags.topics import Sources
+from msdepth_ros.core.behaviour import aligned_ns
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.image import ImageFacts, ImageHealth
 from msdepth_ros.core.injection.faults import FaultSpan
@@ -63,6 +64,7 @@ class CameraTrack(Track):
         start_ns: Start of the recording, from which the times of faults count.
 
     Attributes:
+        aligned_ns: Stamps by which images are matched.
         source: Index of the image whose picture is shown; -1 for one that never comes, or cannot be used.
         faults: What is wrong with each picture, as bits.
         reason: Why the first image that cannot be used cannot; empty if there is none.
@@ -71,9 +73,10 @@ class CameraTrack(Track):
     def __init__(self, spectrum: str, topic: str, options: EvaluateOptions, start_ns: int) -> None:
         """Nothing has come yet."""
         super().__init__(topic)
-        self.source, self.faults = array("q"), array("H")
+        self.aligned_ns, self.source, self.faults = array("q"), array("q"), array("H")
         self.reason = ""
-        self._health, self._limits = ImageHealth(spectrum), options.settings.health
+        self._spectrum, self._settings = spectrum, options.settings
+        self._health = ImageHealth(spectrum)
         self._injected = [fault for fault in options.faults if fault.spectrum == spectrum]
         self._start_ns = start_ns
         self._shown: tuple[int, ImageFacts] | None = None
@@ -83,6 +86,7 @@ class CameraTrack(Track):
         """Takes the next image, and judges it."""
         index = len(self.log_ns)
         super().add(look)
+        self.aligned_ns.append(aligned_ns(self._spectrum, look.stamp_ns, self._settings))
         frozen = self._shown is not None and self._has("freeze", look.log_ns)
         if look.facts is not None and not frozen:
             self._shown = (index, look.facts)
@@ -97,15 +101,15 @@ class CameraTrack(Track):
             return
         source, facts = usable
         self.source.append(source)
-        self.faults.append(mask_of(self._health.look(facts, look.log_ns, self._limits)))
+        self.faults.append(mask_of(self._health.look(facts, look.log_ns, self._settings.health)))
 
     def content(self, index: int) -> MessageRef:
         """The message at an index, with the picture that a fault may have put in its place."""
         return self.ref(self.source[index])._replace(stamp_ns=self.stamp_ns[index])
 
     def rejected_near(self, tolerance_ns: int) -> NearestMessage:
-        """Finds images that cannot be used."""
-        return NearestMessage(self, tolerance_ns, self._rejected)
+        """Finds images that cannot be used, by their aligned stamp."""
+        return NearestMessage(self, tolerance_ns, self.aligned_ns, self._rejected)
 
     def rejections(self) -> str:
         """How many images cannot be used, and why the first one cannot; empty if all can."""
@@ -120,7 +124,7 @@ class CameraTrack(Track):
 
 
 class Arrival(NamedTuple):
-    """An image as the synchronizer gets it: when, of which camera, its stamp, and its place in the track."""
+    """An image as the synchronizer gets it: when, of which camera, its aligned stamp, and its place in the track."""
 
     log_ns: int
     spectrum: str
@@ -181,7 +185,7 @@ class Tracks:
             track = self.cameras[name]
             for index, source in enumerate(track.source):
                 if source >= 0:
-                    yield Arrival(track.log_ns[index], name, track.stamp_ns[index], index)
+                    yield Arrival(track.log_ns[index], name, track.aligned_ns[index], index)
 
         return heapq.merge(*(of(name) for name in spectra), key=lambda arrival: arrival.log_ns)
 
@@ -192,13 +196,16 @@ class NearestMessage:
     Args:
         track: Where to look.
         tolerance_ns: Largest distance of the stamps.
+        stamps_ns: One for each message.
         indices: Of the messages that count; all of them where not given.
     """
 
-    def __init__(self, track: Track, tolerance_ns: int, indices: array[int] | None = None) -> None:
+    def __init__(
+        self, track: Track, tolerance_ns: int, stamps_ns: array[int], indices: array[int] | None = None
+    ) -> None:
         """Order the stamps."""
         self._track, self._tolerance_ns = track, tolerance_ns
-        stamps = np.array(track.stamp_ns, np.int64)
+        stamps = np.array(stamps_ns, np.int64)
         among = np.arange(len(stamps)) if indices is None else np.array(indices, np.int64)
         self._order = among[np.argsort(stamps[among], kind="stable")]
         self._stamps = stamps[self._order]

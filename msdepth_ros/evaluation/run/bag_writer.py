@@ -14,23 +14,17 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from msdepth_ros.bags.bag import CAMERA_INFO, IMAGE, Bag, Payload, ros2_typestore
 from msdepth_ros.bags.calibration import TF_STATIC, load_calibration
+from msdepth_ros.core.behaviour import OUTPUT_IMAGES, OUTPUT_INFO, output_frame
 from msdepth_ros.core.camera.transforms import quaternion
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.visualize import colourise
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.planner import BagPlan, sources_of
 from msdepth_ros.evaluation.run.compute import Computed
 
 NODE = "/fused_depth"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
-OUTPUTS = {
-    f"{NODE}/depth/image": IMAGE,
-    f"{NODE}/depth/camera_info": CAMERA_INFO,
-    f"{NODE}/depth/confidence": IMAGE,
-    f"{NODE}/depth/image_color": IMAGE,
-}
+OUTPUTS = {f"{NODE}/{topic}": IMAGE for topic in OUTPUT_IMAGES} | {f"{NODE}/{OUTPUT_INFO}": CAMERA_INFO}
 """Topics of the results: named as the node names them."""
-_NEAREST_COLOUR_M = 0.1
 _NEVER = QosTime(0x7FFFFFFF, 0x7FFFFFFF)
 _LATCHED = Qos(
     QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL, _NEVER, _NEVER,
@@ -90,7 +84,6 @@ class ResultBag:
         self._stack = ExitStack()
         self._types = ros2_typestore()
         self._connections: dict[str, Any] = {}
-        self._max_m = options.settings.depth_max_m
 
     def __enter__(self) -> ResultBag:
         """Open both recordings."""
@@ -121,17 +114,12 @@ class ResultBag:
             return
         log_ns = max(ref.log_ns for ref in planned.used.values()) + round(planned.wait_ms * 1e6)
         self._copy_until(log_ns)
-        header = self._header(planned.stamp_ns, computed.frame_id)
-        lower_m = max(self._options.settings.depth_min_m, _NEAREST_COLOUR_M)
-        images: dict[str, tuple[NDArray[Any], str]] = {
-            "image": (computed.depth_m, "32FC1"),
-            "confidence": (computed.result.confidence, "32FC1"),
-            "image_color": (colourise(computed.depth_m, lower_m, self._max_m), "rgb8"),
-        }
-        for name, (pixels, encoding) in images.items():
-            self._write(f"{NODE}/depth/{name}", log_ns, self._image(header, pixels, encoding))
-        info = self._camera_info(header, computed.depth_m.shape, computed.result.intrinsics)
-        self._write(f"{NODE}/depth/camera_info", log_ns, info)
+        published = computed.published
+        header = self._header(published.stamp_ns, published.frame_id)
+        for topic in OUTPUT_IMAGES:
+            self._write(f"{NODE}/{topic}", log_ns, self._image(header, *published.image(topic)))
+        info = self._camera_info(header, published.depth_m.shape, published.result.intrinsics)
+        self._write(f"{NODE}/{OUTPUT_INFO}", log_ns, info)
 
     def _open_inputs(self, bag: Bag) -> Iterator[Payload]:
         """Declares all topics; returns the messages to copy."""
@@ -154,7 +142,7 @@ class ResultBag:
         """Publishes the poses of a rig file, which the recording lacks."""
         sources, reference = sources_of(bag, self._options), self._options.settings.reference
         calibration = load_calibration(bag, sources, reference, self._options.rig_file())
-        parent = calibration.frames.get(reference) or f"{reference}_optical_frame"
+        parent = output_frame(calibration.frames, reference)
         transforms = []
         for label, frame in calibration.frames.items():
             if label == reference or not frame:

@@ -15,17 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.bags.bag import Bag, Payload
 from msdepth_ros.bags.calibration import Calibration, load_calibration
 from msdepth_ros.bags.read_ahead import ReadAhead
+from msdepth_ros.core.behaviour import Published, output_frame, publishable, select
 from msdepth_ros.core.camera.rig import RigViews
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health.cameras import leave_out, nothing_usable
 from msdepth_ros.core.model.engine import DepthEngine, DepthResult, NetworkInput
-from msdepth_ros.core.model.published_depth import published_depth_m
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import CameraImages
 from msdepth_ros.evaluation.plan.planned_sets import Plan, SetPlan
@@ -47,15 +45,11 @@ class Computed(NamedTuple):
 
     Attributes:
         planned: The set.
-        result: Of the network.
-        depth_m: float32 [H,W] as published.
-        frame_id: Of the reference camera.
+        published: What goes out for it.
     """
 
     planned: SetPlan
-    result: DepthResult
-    depth_m: NDArray[np.float32]
-    frame_id: str
+    published: Published
 
 
 @dataclass(frozen=True)
@@ -106,8 +100,7 @@ class Scene:
         reference = options.settings.reference
         self.calibration: Calibration = load_calibration(bag, self.sources, reference, options.rig_file())
         self.views: RigViews = self.calibration.rig.views(engine.info.width, engine.info.height, reference)
-        self.frame_id = self.calibration.frames.get(reference) or f"{reference}_optical_frame"
-        self.max_m = min(options.settings.depth_max_m, engine.info.max_m)
+        self.frame_id = output_frame(self.calibration.frames, reference)
         self._images = CameraImages(bag, self.calibration, options)
         self._truth = None
         if self.sources.truth is not None:
@@ -143,12 +136,12 @@ class Scene:
         bits = {"nir": self.options.settings.nir_bits}
         return tuple(self.engine.prepare(group, self.views, bits=bits) for group in groups)
 
-    def publish(self, result: DepthResult) -> NDArray[np.float32]:
-        """Depth as the node publishes it."""
-        settings = self.options.settings
-        return published_depth_m(
-            result, min_m=settings.depth_min_m, max_m=self.max_m, min_confidence=settings.output_min_confidence
-        )
+    def publish(self, planned: SetPlan, result: DepthResult) -> Published:
+        """What the node publishes for a set."""
+        return publishable(
+            result, stamp_ns=planned.stamp_ns, frame_id=self.frame_id, settings=self.options.settings,
+            model_max_m=self.engine.info.max_m,
+        )  # fmt: skip
 
     def _once(self, key: Key, payloads: Mapping[Key, Payload], read: Callable[[Payload], Any]) -> tuple[Any, str]:
         """Decodes a message once for all variants: the result, or None and why not."""
@@ -198,7 +191,7 @@ def run(
         behind: deque[Future[SetResult]] = deque()
         with ReadAhead(_jobs(scene, Collector(plans)), _AHEAD_BYTES, _AHEAD_SETS) as jobs:
             for job in jobs:
-                behind.append(scorer.submit(_score, scene, job, *_compute(scene, job, sink)))
+                behind.append(scorer.submit(_score, job, *_compute(scene, job, sink)))
                 while len(behind) > _BEHIND_SETS or (behind and behind[0].done()):
                     yield behind.popleft().result()
         while behind:
@@ -217,11 +210,12 @@ def _jobs(scene: Scene, collector: Collector) -> Iterator[Job]:
 
 def _compute(
     scene: Scene, job: Job, sink: Callable[[Computed], None] | None
-) -> tuple[DepthResult | None, list[DepthResult], float, str]:
-    """Runs the network on a set: the result, that of each spectrum alone where it is wanted, time, and what failed."""
+) -> tuple[Published | None, list[DepthResult], float, str]:
+    """Runs the network on a set: the output, that of each spectrum alone where it is wanted, time, and what failed."""
+    planned = job.planned
     if not job.prepared:
-        reasons = {} if job.planned.used else leave_out(job.planned.faults)
-        return None, [], 0.0, nothing_usable(reasons) if reasons else "no image of the set can be used"
+        faults = {name: planned.faults.get(name, frozenset()) for name in planned.inputs}
+        return None, [], 0.0, select(faults, scene.options.settings).failure or "no image of the set can be used"
     started = time.perf_counter()
     try:
         result = scene.engine.compute(job.prepared[0])
@@ -229,13 +223,14 @@ def _compute(
         singles = [scene.engine.compute(alone) for alone in job.prepared[1:]]
     except MsdepthError as error:
         return None, [], 0.0, str(error)
+    published = scene.publish(planned, result)
     if sink is not None:
-        sink(Computed(job.planned, result, scene.publish(result), scene.frame_id))
-    return result, singles, compute_ms, ""
+        sink(Computed(planned, published))
+    return published, singles, compute_ms, ""
 
 
 def _score(
-    scene: Scene, job: Job, result: DepthResult | None, singles: list[DepthResult], compute_ms: float, failure: str
+    job: Job, published: Published | None, singles: list[DepthResult], compute_ms: float, failure: str
 ) -> SetResult:
     """Makes the record of a set."""
     planned = job.planned
@@ -245,12 +240,12 @@ def _score(
         "truth_stamp_ns": None if planned.truth is None else planned.truth.stamp_ns,
         "health": planned.health,
         "error": "; ".join(filter(None, (failure, *job.problems))),
-        "spectra": () if result is None else result.spectra,
+        "spectra": () if published is None else published.result.spectra,
     }
     identity = (planned.bag, planned.variant, planned.number, planned.stamp_ns)
-    if result is None:
+    if published is None:
         return SetResult(FrameRecord(*identity, **values), None)
-    depth_m = scene.publish(result)
+    result, depth_m = published.result, published.depth_m
     if job.truth is not None:
         values |= score_against(job.truth, depth_m, result.confidence)
     values["confidence"], values["view_confidence"] = mean_confidences(result)

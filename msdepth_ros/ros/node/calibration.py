@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
 
+from msdepth_ros.core.behaviour import output_frame
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.camera.transforms import rigid_matrix
@@ -143,7 +144,7 @@ class Calibration:
     @property
     def output_frame(self) -> str:
         """Frame id of everything published."""
-        return self._frames.get(self._reference) or f"{self._reference}_optical_frame"
+        return output_frame(self._frames, self._reference)
 
     def views(self, spectra: Iterable[str], width: int, height: int) -> tuple[RigViews, dict[str, str]]:
         """Geometry for a set of images.

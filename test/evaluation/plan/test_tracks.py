@@ -59,7 +59,7 @@ def test_the_nearest_message_within_the_tolerance_and_near_in_time() -> None:
     made = Track(TOPIC)
     for log_ns, stamp_ns in ((0, 300), (1, 100), (1, 200), (9 * 10**9, 500)):
         made.add(Look(TOPIC, log_ns, stamp_ns))
-    find = NearestMessage(made, 50)
+    find = NearestMessage(made, 50, made.stamp_ns)
     assert [getattr(find(stamp), "stamp_ns", None) for stamp in (49, 50, 150, 151, 249, 351)] == [
         None, 100, 100, 200, 200, None
     ]  # fmt: skip

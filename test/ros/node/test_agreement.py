@@ -134,8 +134,8 @@ def test_depth_of_the_same_set_is_identical(bench: Any, messages: Any, rig_file:
     stamps = [START_NS + number * PERIOD_NS for number in range(3, len(INSTANTS))]
     assert set(stamps) <= published.keys()
     for stamp_ns, spectra in zip(stamps, INSTANTS[3:], strict=True):
-        assert replayed[stamp_ns].result.spectra == spectra
-        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].depth_m, rtol=1e-5, equal_nan=True)
+        assert replayed[stamp_ns].published.result.spectra == spectra
+        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].published.depth_m, rtol=1e-5, equal_nan=True)
     values = [published[stamp_ns] for stamp_ns in stamps]
     assert not any(np.allclose(a, b, rtol=1e-3) for a, b in zip(values, values[1:], strict=False)), "sets differ"
 
@@ -150,7 +150,7 @@ def test_the_same_images_are_left_out(
     published = live(bench, messages, instants, failing, **parameters)
     stamps = [START_NS + number * PERIOD_NS for number in range(3, len(instants))]
     used = USED if leave_out else [ALL] * len(USED)
-    assert [replayed[stamp_ns].result.spectra if stamp_ns in replayed else () for stamp_ns in stamps] == used
+    assert [replayed[stamp_ns].published.result.spectra if stamp_ns in replayed else () for stamp_ns in stamps] == used
     assert published.keys() & set(stamps) == replayed.keys() & set(stamps)
     for stamp_ns in replayed.keys() & set(stamps):
-        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].depth_m, rtol=1e-5, equal_nan=True)
+        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].published.depth_m, rtol=1e-5, equal_nan=True)

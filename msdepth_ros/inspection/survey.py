@@ -23,7 +23,8 @@ from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.planner import simulate, sources_of
+from msdepth_ros.evaluation.plan.planner import simulate
+from msdepth_ros.evaluation.recordings import sources_of
 from msdepth_ros.inspection.facts import Survey, TopicFacts, camera_facts, skew_between
 from msdepth_ros.scoring.ground_truth import TruthReader
 

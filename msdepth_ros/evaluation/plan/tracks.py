@@ -16,13 +16,14 @@ import numpy as np
 from msdepth_ros.bags.topics import Sources
 from msdepth_ros.core.behaviour import aligned_ns
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.findings import Fault
 from msdepth_ros.core.health.image import ImageFacts, ImageHealth
 from msdepth_ros.core.injection.faults import FaultSpan
 from msdepth_ros.core.settings import S
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import Look
 from msdepth_ros.evaluation.plan.faults import is_dropped
-from msdepth_ros.evaluation.plan.planned_sets import MessageRef, mask_of
+from msdepth_ros.evaluation.plan.planned_sets import MessageRef
 
 _NEAR_NS = S  # a rejected image recorded further from its instant is not told of: sets would wait for it in memory
 
@@ -66,14 +67,16 @@ class CameraTrack(Track):
     Attributes:
         aligned_ns: Stamps by which images are matched.
         source: Index of the image whose picture is shown; -1 for one that never comes, or cannot be used.
-        faults: What is wrong with each picture, as bits.
+        faults: What is wrong with each picture.
         reason: Why the first image that cannot be used cannot; empty if there is none.
     """
 
     def __init__(self, spectrum: str, topic: str, options: EvaluateOptions, start_ns: int) -> None:
         """Nothing has come yet."""
         super().__init__(topic)
-        self.aligned_ns, self.source, self.faults = array("q"), array("q"), array("H")
+        self.aligned_ns, self.source = array("q"), array("q")
+        self.faults: list[frozenset[Fault]] = []
+        self._alike: dict[frozenset[Fault], frozenset[Fault]] = {}  # so that an hour needs few of them
         self.reason = ""
         self._spectrum, self._settings = spectrum, options.settings
         self._health = ImageHealth(spectrum)
@@ -97,11 +100,12 @@ class CameraTrack(Track):
             self.reason = self.reason or look.reason
         if usable is None or dropped:
             self.source.append(-1)
-            self.faults.append(0)
+            self.faults.append(frozenset())
             return
         source, facts = usable
         self.source.append(source)
-        self.faults.append(mask_of(self._health.look(facts, look.log_ns, self._settings.health)))
+        faults = self._health.look(facts, look.log_ns, self._settings.health)
+        self.faults.append(self._alike.setdefault(faults, faults))
 
     def content(self, index: int) -> MessageRef:
         """The message at an index, with the picture that a fault may have put in its place."""

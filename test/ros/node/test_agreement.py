@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdepth_ros[ros]' or source ROS 2")
 
+import replays
 from bags import TYPES
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -18,8 +20,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from msdepth_ros.core.camera.images import decode_image
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.planner import plan_bag
-from msdepth_ros.evaluation.run.compute import Computed, run
+from msdepth_ros.evaluation.run.compute import Computed
 from msdepth_ros.ros.messages import stamp_to_ns
 
 Make = Callable[[Any, str, int], Any]
@@ -94,8 +95,9 @@ def replay(path: Path, rig_file: Path, **parameters: Any) -> dict[int, Computed]
     values |= {name.replace("__", "."): value for name, value in parameters.items()}
     options = EvaluateOptions(Settings.from_values(values))
     found: dict[int, Computed] = {}
-    plans = plan_bag(path, "bag", options).plans
-    list(run(path, plans, options, options.make_engine(), sink=lambda one: found.update({one.planned.stamp_ns: one})))
+    sink = SimpleNamespace(take=lambda one: found.update({one.planned.stamp_ns: one}))
+    plans = replays.plan(path, "bag", options).plans
+    replays.compute(path, plans, options, options.make_engine(), sink=sink)
     return found
 
 

@@ -77,10 +77,10 @@ COMMANDS = {
     "msdepth infer": ("msdepth_ros.cli", ["infer"]),
     "msdepth evaluate": ("msdepth_ros.cli", ["evaluate"]),
     "msdepth info": ("msdepth_ros.cli", ["info"]),
-    "msdepth play": ("msdepth_ros.cli", ["play"]),
+    "msdepth play": ("msdepth_ros.ros.play.command", []),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
     "msdepth inject": ("msdepth_ros.ros.inject.command", []),
-    "msdepth_ros player": ("msdepth_ros.ros.play.camera_drivers", []),
+    "msdepth_ros player": ("msdepth_ros.ros.play.command", []),
     "msdepth_ros.live.monitor": ("msdepth_ros.live.monitor", []),
     **{
         f"msdepth-train {part}": ("msdepth_training.cli", [part])

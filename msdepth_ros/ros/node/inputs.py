@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, Reliabilit
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from msdepth_ros.core.behaviour import Refused, read_image
 from msdepth_ros.core.camera.camera_info import camera_model_from_info
-from msdepth_ros.core.camera.images import compressed_size, decode_image, spectrum_image
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.findings import Fault, Finding, Level
 from msdepth_ros.ros.messages import stamp_to_ns
@@ -43,6 +43,19 @@ class Frame(NamedTuple):
     faults: frozenset[Fault] = frozenset()
 
 
+class FrameSink(Protocol):
+    """Takes what a camera gives; called in the executor."""
+
+    def accept(self, spectrum: str, frame: Frame) -> None:
+        """Takes a usable frame."""
+
+    def reject(self, spectrum: str, topic: str, refused: Refused) -> None:
+        """Is told of a message that is dropped, and whether the message itself or the calibration is at fault."""
+
+    def guard(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Wraps a callback so that no exception leaves it."""
+
+
 class CameraInput:
     """Subscribes to one camera and hands on what is usable.
 
@@ -53,10 +66,7 @@ class CameraInput:
         spectrum: of the camera.
         image_transport: raw or compressed.
         calibration: told of every new camera_info and frame id.
-        deliver: called with every usable frame.
-        reject: called for every message that is dropped, with the topic, the reason, and whether the message itself or
-            the calibration is at fault.
-        guard: wraps a callback so that no exception leaves it.
+        sink: gets every frame, and hears of every message that is dropped.
     """
 
     def __init__(
@@ -66,19 +76,16 @@ class CameraInput:
         *,
         image_transport: str,
         calibration: Calibration,
-        deliver: Callable[[str, Frame], None],
-        reject: Callable[[str, str, Fault], None],
-        guard: Callable[[Callable[[Any], None]], Callable[[Any], None]],
+        sink: FrameSink,
     ) -> None:
-        self._node, self.spectrum = node, spectrum
-        self._calibration, self._deliver, self._reject = calibration, deliver, reject
+        self._node, self.spectrum, self._calibration, self._sink = node, spectrum, calibration, sink
         self._waiting: Image | CompressedImage | None = None
         self._last_info: tuple[Any, ...] = ()
         # As image_transport does: the compressed topic follows a remapping of the base topic.
         base = node.resolve_topic_name(f"{spectrum}/image")
         kind, self.image_topic = (Image, base) if image_transport == "raw" else (CompressedImage, f"{base}/compressed")
         self.info_topic = node.resolve_topic_name(f"{spectrum}/camera_info")
-        on_image, self._on_info = guard(self._on_image), guard(self._on_camera_info)
+        on_image, self._on_info = sink.guard(self._on_image), sink.guard(self._on_camera_info)
         overrides = QoSOverridingOptions.with_default_policies()
         self._subscriptions = [
             node.create_subscription(kind, self.image_topic, on_image, _sensor_data(),
@@ -135,7 +142,7 @@ class CameraInput:
         try:
             self._calibration.set_camera(self.spectrum, camera_model_from_info(self.spectrum, message))
         except MsdepthError as error:
-            self._reject(self.info_topic, str(error), Fault.CALIBRATION)
+            self._sink.reject(self.spectrum, self.info_topic, Refused(str(error), Fault.CALIBRATION))
             return
         self._last_info = fields
         if self._waiting is not None:
@@ -147,28 +154,17 @@ class CameraInput:
         if camera is None:
             if self._waiting is not None:
                 text = f"no usable camera_info on {self.info_topic} yet; publish it"
-                self._reject(self.image_topic, text, Fault.CALIBRATION)
+                self._sink.reject(self.spectrum, self.image_topic, Refused(text, Fault.CALIBRATION))
             self._waiting = message
             return
-        try:
-            # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
-            claimed = None if isinstance(message, Image) else compressed_size(message.data)
-            if claimed is None or claimed == (camera.width, camera.height):
-                image = spectrum_image(self.spectrum, decode_image(message))
-                claimed = (image.shape[1], image.shape[0])
-        except MsdepthError as error:
-            self._reject(self.image_topic, str(error), Fault.REJECTED)
-            return
-        if claimed != (camera.width, camera.height):
-            text = (
-                f"image is {claimed[0]} x {claimed[1]}, its camera_info on {self.info_topic} is for "
-                f"{camera.width} x {camera.height}; publish the one that fits"
-            )
-            self._reject(self.image_topic, text, Fault.CALIBRATION)
+        where = f"its camera_info on {self.info_topic}"
+        image = read_image(self.spectrum, message, camera, calibration=where, advice="publish the one that fits")
+        if isinstance(image, Refused):
+            self._sink.reject(self.spectrum, self.image_topic, image)
             return
         self._calibration.set_frame(self.spectrum, message.header.frame_id)
         encoding = message.encoding if isinstance(message, Image) else message.format
-        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding))
+        self._sink.accept(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding))
 
 
 def _calibration_fields(message: CameraInfo) -> tuple[Any, ...]:

@@ -82,7 +82,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"fused_depth = {NAME}.ros.node.fused_depth:main",
-            f"player = {NAME}.ros.play.camera_drivers:main",
+            f"player = {NAME}.ros.play.command:player",
             f"msdepth = {NAME}.cli:main",
         ],
     },

@@ -40,7 +40,9 @@ COMMANDS = {
     "info": Command(
         "msdepth_ros.inspection.command", "what is in a recording, and whether evaluate will work; without ROS"
     ),
-    "play": Command("msdepth_ros.ros.play.command", "publish a recording over ROS 2, as `ros2 bag play` does"),
+    "play": Command(
+        "msdepth_ros.ros.play.command", "publish a recording over ROS 2, as `ros2 bag play` or camera drivers do", True
+    ),
     "demo": Command("msdepth_ros.demo", "play the sample drive through the live node, and report"),
     "inject": Command(
         "msdepth_ros.ros.inject.command", "make live camera topics fail, to see what the node does", True

@@ -13,7 +13,7 @@ from msdepth_ros.cli import COMMANDS
 from msdepth_ros.core.arguments import Parser
 from msdepth_ros.core.errors import MsdepthError
 
-TOOLS = ("msdepth_ros.ros.inject.command", "msdepth_ros.ros.play.camera_drivers", "msdepth_ros.live.monitor")
+TOOLS = ("msdepth_ros.ros.inject.command", "msdepth_ros.ros.play.command", "msdepth_ros.live.monitor")
 SENSELESS = ("nan", "inf", "-inf", "1e400", "1e300", "9" * 5000, "", "x", "1,5")
 
 
@@ -40,7 +40,11 @@ FOUND = list(numeric_options())
 def test_the_options_are_found() -> None:
     names = {(parser.prog, action.option_strings[0]) for parser, action in FOUND}
     assert {("msdepth evaluate", "--start"), ("msdepth play", "--clock"), ("msdepth demo", "--rate")} <= names
-    assert {("msdepth inject", "--wait-for-subscribers"), ("player", "--duration"), ("monitor", "--moments")} <= names
+    assert {
+        ("msdepth inject", "--wait-for-subscribers"),
+        ("msdepth play", "--start"),
+        ("monitor", "--moments"),
+    } <= names
     assert len(names) > 20
 
 

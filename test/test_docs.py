@@ -77,10 +77,10 @@ COMMANDS = {
     "msdepth infer": ("msdepth_ros.cli", ["infer"]),
     "msdepth evaluate": ("msdepth_ros.cli", ["evaluate"]),
     "msdepth info": ("msdepth_ros.cli", ["info"]),
-    "msdepth play": ("msdepth_ros.cli", ["play"]),
+    "msdepth play": ("msdepth_ros.ros.play.command", []),
     "msdepth demo": ("msdepth_ros.cli", ["demo"]),
     "msdepth inject": ("msdepth_ros.ros.inject.command", []),
-    "msdepth_ros player": ("msdepth_ros.ros.play.camera_drivers", []),
+    "msdepth_ros player": ("msdepth_ros.ros.play.command", []),
     "msdepth_ros.live.monitor": ("msdepth_ros.live.monitor", []),
     **{
         f"msdepth-train {part}": ("msdepth_training.cli", [part])
@@ -206,8 +206,7 @@ def test_topic_table_is_that_of_the_node() -> None:
     for spectrum in SPECTRA:
         for transport in ("raw", "compressed"):
             CameraInput(
-                node, spectrum, image_transport=transport, calibration=mock.Mock(), deliver=mock.Mock(),
-                reject=mock.Mock(), guard=lambda callback: callback,
+                node, spectrum, image_transport=transport, calibration=mock.Mock(), sink=mock.Mock(),
             )  # fmt: skip
     rows = [(row[0], named_in(row[1]), row[2]) for row in table(README, "### Topics")]
     assert len(rows) == len(set(rows))

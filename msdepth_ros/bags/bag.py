@@ -126,9 +126,18 @@ class Bag:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the files."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the files, however often it is called."""
         if self._stack is not None:
             self._stack.close()
             self._stack = None
+
+    @property
+    def file_count(self) -> int:
+        """Number of its storage files."""
+        return len(self._storages)
 
     @property
     def topics(self) -> dict[str, TopicSummary]:

@@ -239,7 +239,6 @@ class Settings:
             tolerance_ns=round(self.sync_tolerance_s * S),
             deadline_ns=round(self.sync_deadline_s * S),
             stale_after_ns=round(self.sync_stale_after_s * S),
-            offset_ns={name: round(self.sync_offset_s[name] * S) for name in present},
         )
 
     @property

@@ -83,6 +83,12 @@ def spectra_key(spectra: Iterable[str]) -> str:
     return "+".join(in_canonical_order(spectra)) or "none"
 
 
+def key_order(key: str) -> tuple[int, list[int]]:
+    """Orders names that `spectra_key` made: most spectra first."""
+    spectra = key.split("+")
+    return -len(spectra), [SPECTRA.index(spectrum) for spectrum in spectra]
+
+
 def normalise(spectrum: str, image: NDArray[Any], *, bits: int | None = None) -> NDArray[np.float32]:
     """Turns an image that already has network size into network input.
 

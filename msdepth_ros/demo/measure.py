@@ -51,10 +51,10 @@ def _follow(
     node = children.start("node", "msdepth_ros.ros.node.fused_depth", node_arguments(options, rig))
     monitor = children.start("monitor", "msdepth_ros.live.monitor", ["--json", "--out", str(scratch)], take)
     # Two subscribers to each camera: the node, once it is active, and the monitor.
-    play = [str(bag), "--wait-for-subscribers", "2", "--summary", str(scratch / "player.json")]
+    play = [str(bag), "--as-drivers", "--wait-for-subscribers", "2", "--summary", str(scratch / "player.json")]
     play += ["--rate", str(options.rate)]
     play += ["--duration", str(options.duration)] if options.duration is not None else []
-    player = children.start("player", "msdepth_ros.ros.play.camera_drivers", play)
+    player = children.start("player", "msdepth_ros.ros.play.command", play)
     while player.running:
         node.check()
         monitor.check()

@@ -19,9 +19,9 @@ from msdepth_ros.core.folders import make_folder
 from msdepth_ros.core.model.info import ModelInfo, read_model
 from msdepth_ros.core.progress import ProgressBar
 from msdepth_ros.evaluation.arguments import add_recording_arguments, recording_options
-from msdepth_ros.evaluation.checks import Checked, check_recordings
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.faults import parse_fault
+from msdepth_ros.evaluation.recordings import Checked, Recordings, check_recordings
 from msdepth_ros.evaluation.run.bag_writer import bag_sink, require_room
 from msdepth_ros.evaluation.run.local import Evaluation, LocalEvaluation
 from msdepth_ros.results.compare import Comparison, parse_limit, refuse_incomparable
@@ -78,13 +78,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = _options(arguments)
     against = read_against(arguments.compare, [parse_limit(text) for text in arguments.fail_if])
-    checked = _check_input(arguments, options)
-    if against is not None:
-        refuse_incomparable(str(against.path), against.summary, checked.extent, against.limits)
-    make_folder(arguments.out)
     progress = ProgressBar()
     with ExitStack() as stack:
-        evaluation, info = _open(arguments, options, checked.usable, progress, stack)
+        recordings = stack.enter_context(Recordings(options))
+        checked = _check_input(arguments, options, recordings)
+        if against is not None:
+            refuse_incomparable(str(against.path), against.summary, checked.extent, against.limits)
+        make_folder(arguments.out)
+        evaluation, info = _open(arguments, options, checked.usable, recordings, progress, stack)
         started_s = time.perf_counter()
         try:
             evaluation.run()
@@ -130,7 +131,7 @@ def require_report_tools() -> None:
         raise MsdepthError(f"evaluate needs {', '.join(missing)}; pip install 'msdepth_ros[report]'")
 
 
-def _check_input(arguments: argparse.Namespace, options: EvaluateOptions) -> Checked:
+def _check_input(arguments: argparse.Namespace, options: EvaluateOptions, recordings: Recordings) -> Checked:
     """Refuses, or names, what cannot be evaluated before anything else is done."""
     if arguments.cluster is None and arguments.workers is not None:
         raise MsdepthError("--workers: work in parallel needs --cluster local, or --cluster ray://HOST:PORT")
@@ -138,7 +139,7 @@ def _check_input(arguments: argparse.Namespace, options: EvaluateOptions) -> Che
         raise MsdepthError("--write-bag writes one file in order and does not go with --cluster; leave one of them out")
     read_model(options.model_path())
     paths = expand_bags(arguments.bags)
-    checked = check_recordings(dict(zip(bag_names(paths), paths, strict=True)), options)
+    checked = check_recordings(dict(zip(bag_names(paths), paths, strict=True)), recordings, options)
     _report_failures(checked.failed, len(paths))
     if arguments.write_bag:
         require_room(arguments.out / BAGS, checked.usable)
@@ -149,17 +150,18 @@ def _open(
     arguments: argparse.Namespace,
     options: EvaluateOptions,
     bags: Mapping[str, Path],
+    recordings: Recordings,
     progress: ProgressBar,
     stack: ExitStack,
 ) -> tuple[Evaluation, ModelInfo]:
-    """Whoever does the work, and the model."""
+    """What computes the evaluation, here or in a cluster, and the model."""
     if arguments.cluster is not None:
         return _open_fleet(arguments, options, bags, progress, stack)
     scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".records-", dir=arguments.out))
     engine = options.make_engine()
     engine.warm_up()
     sinks = bag_sink(arguments.out / BAGS, options) if arguments.write_bag else None
-    return LocalEvaluation(bags, options, Path(scratch), engine, progress, sinks, say=progress.say), engine.info
+    return LocalEvaluation(bags, options, recordings, Path(scratch), engine, progress, sinks), engine.info
 
 
 def _open_fleet(

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.text_table import text_table
 from msdepth_ros.evaluation.run.local import Evaluation
-from msdepth_ros.report.frame_pictures import choose
 from msdepth_ros.report.page import write_page
 from msdepth_ros.report.page.render import now_text
 from msdepth_ros.results.compare import Comparison, Limit, compare
@@ -71,9 +70,7 @@ def finish(
             comparison = compare(str(against.path), against.summary, summary, against.limits)
         except MsdepthError as error:  # seen only now, for example since no truth is near enough in time
             refusal = error
-    keys = choose(read_frames(frames), summary.variants[0])
-    pictures = evaluation.pictures(keys)
-    write_page(out / REPORT, summary, read_frames(frames), pictures, comparison, made=now_text())
+    write_page(out / REPORT, summary, read_frames(frames), evaluation.pictures(), comparison, made=now_text())
     if refusal is not None:
         raise MsdepthError(f"{refusal}; everything else is in {out}") from refusal
     return summary, comparison

@@ -15,14 +15,17 @@ from msdepth_ros.bags.bag import ACCEPT_LOSS, BROKEN_PROMISE, COMPRESSED_IMAGE, 
 from msdepth_ros.bags.calibration import Calibration
 from msdepth_ros.bags.message_types import payload_stamp_ns
 from msdepth_ros.bags.topics import Sources
+from msdepth_ros.core.behaviour import aligned_ns
 from msdepth_ros.core.camera.images import FULL_BITS, camera_image, compressed_size
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.timing import clock_notes, stamp_problem
 from msdepth_ros.core.model.info import read_model
+from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.planner import simulate, sources_of
+from msdepth_ros.evaluation.plan.planner import simulate
+from msdepth_ros.evaluation.recordings import sources_of
 from msdepth_ros.inspection.facts import Survey, TopicFacts, camera_facts, skew_between, topic_facts
 from msdepth_ros.scoring.ground_truth import TruthReader
 
@@ -142,10 +145,9 @@ def _take_times(
     """How regular the stamps are, how far apart, and which sets they make."""
     everything = {**sources.cameras, **({"ground_truth": sources.truth} if sources.truth else {})}
     found.cameras = [camera_facts(bag, name, topics, tracks[name]) for name, topics in everything.items()]
-    offsets = options.settings.sync_offset_s
+    aligned = {name: _aligned(name, tracks[name], options.settings) for name in sources.cameras}
     for first, second in itertools.combinations(sources.cameras, 2):
-        shift_ns = round((offsets.get(second, 0.0) - offsets.get(first, 0.0)) * 1e9)
-        found.skews.append(skew_between(first, second, tracks[first][:, 1], tracks[second][:, 1] + shift_ns))
+        found.skews.append(skew_between(first, second, aligned[first][:, 1], aligned[second][:, 1]))
     stamped = {name: track[track[:, 1] != 0] for name, track in tracks.items()}
     for name, topics in everything.items():
         if unstamped := len(tracks[name]) - len(stamped[name]):
@@ -156,7 +158,8 @@ def _take_times(
     found.notes += [f"{name}: {text}" if name else text for name, text in clocks.items()]
     synchronizer: Any = SpectralSynchronizer(options.settings.synchronizer(tuple(sources.cameras)))
     counts: Counter[str] = Counter()
-    for ready, _ in simulate(_arrivals({name: stamped[name] for name in sources.cameras}), synchronizer):
+    usable = {name: _aligned(name, stamped[name], options.settings) for name in sources.cameras}
+    for ready, _ in simulate(_arrivals(usable), synchronizer):
         counts[spectra_key(ready.items)] += 1
     found.sets = dict(counts.most_common())
     if not found.sets:
@@ -165,6 +168,12 @@ def _take_times(
             f"{lacking}: {stamp_problem(0)}" if lacking else "see the stamps above, sync.tolerance_s and sync.offset_s"
         )
         found.problems.append(f"the images form no set: {why}")
+
+
+def _aligned(spectrum: str, track: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
+    """Times of recording and aligned stamps [N,2] of a camera, from those of its headers."""
+    stamps = [aligned_ns(spectrum, stamp_ns, settings) for stamp_ns in track[:, 1].tolist()]
+    return np.column_stack([track[:, 0], np.array(stamps, np.int64)])
 
 
 def _arrivals(tracks: dict[str, NDArray[np.int64]]) -> Iterator[tuple[int, str, int, int]]:

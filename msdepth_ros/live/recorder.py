@@ -196,7 +196,7 @@ class Recorder:
 
     def _moment(
         self, record: SetRecord, images: Mapping[str, DecodedImage], truth_m: NDArray[np.float32] | None
-    ) -> Moment:
+    ) -> Moment[SetRecord]:
         """A set in full: inputs, outputs and truth."""
         inputs: dict[str, DecodedImage] = {}
         for spectrum in self.config.spectra:

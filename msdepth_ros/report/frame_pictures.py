@@ -1,22 +1,45 @@
-"""Which sets a report shows in pictures, and their pictures, small."""
+"""Which sets a report shows in pictures, chosen while they are computed, and their pictures, small.
+
+Three reasons to show a set: it is one of those spread evenly over the recording, it is one of a state of the cameras
+(both are known from the plan), or it is among the worst or the best (known once it is scored). What is chosen depends
+on the plan and the records alone, not on how the work is cut.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import NamedTuple, Protocol, TypeVar
 
-from msdepth_ros.core.spectra import spectra_key
+from msdepth_ros.core.spectra import key_order, spectra_key
 from msdepth_ros.report.tiles import Tile, moment_tiles
-from msdepth_ros.results.frame import FrameRecord, Snapshot, record_key
+from msdepth_ros.results.frame import FrameRecord, record_key
+from msdepth_ros.results.moments import Moment
 
 SPREAD, EXTREMES = 56, 4
-_WINDOW_NS = 1_000_000_000
-_APART, _APART_NS = 0.03, 1_000_000_000  # of a drive, and of a short one: four worst sets should be four events
 _STATES = 12
 _SETTLED = 3  # the first sets after a change still show what was before
+_APART, _APART_NS = 0.03, 1_000_000_000  # of a drive, and of a short one: four worst sets should be four events
+_WINDOWS = 4 * EXTREMES  # each of the worst rules out two neighbouring windows at most
+
+_SIGNS = (1, -1)
+"""The worst sets, and the best."""
 
 RecordKey = tuple[str, int, str, int]
+
+
+PictureT = TypeVar("PictureT")
+
+
+class Why(IntEnum):
+    """Why a set is shown in pictures."""
+
+    NOT = 0
+    SPREAD = 1
+    STATE = 2
+    EXTREME = 3
 
 
 class FramePictures(NamedTuple):
@@ -25,10 +48,12 @@ class FramePictures(NamedTuple):
     Attributes:
         record: Its numbers.
         tiles: Its pictures.
+        why: Why it is shown.
     """
 
     record: FrameRecord
     tiles: tuple[Tile, ...]
+    why: Why
 
     @property
     def size(self) -> int:
@@ -52,17 +77,18 @@ class Candidate(NamedTuple):
     scored: bool
 
 
-def encode(snapshot: Snapshot) -> FramePictures:
+def encode(moment: Moment[FrameRecord], why: Why = Why.SPREAD) -> FramePictures:
     """The pictures of one set as they go onto the page, each input with what is wrong with it."""
+    record = moment.record
     trouble: dict[str, list[str]] = {}
-    for word in snapshot.record.health:
+    for word in record.health:
         spectrum, _, what = word.partition(":")
         trouble.setdefault(f"input-{spectrum}", []).append(what)
-    for name in trouble.keys() - {f"input-{spectrum}" for spectrum in snapshot.record.spectra}:
+    for name in trouble.keys() - {f"input-{spectrum}" for spectrum in record.spectra}:
         trouble[name].append("not used")
-    tiles = moment_tiles(snapshot.moment)
+    tiles = moment_tiles(moment)
     noted = (replace(t, note=", ".join(trouble[t.name])) if t.name in trouble and t.image else t for t in tiles)
-    return FramePictures(snapshot.record, tuple(noted))
+    return FramePictures(record, tuple(noted), why)
 
 
 def candidate(record: FrameRecord) -> Candidate | None:
@@ -87,8 +113,10 @@ def extremes(candidates: Iterable[Candidate], count: int = EXTREMES) -> tuple[li
     usable = [one for one in known if one.scored] or known
     if not usable:
         return [], []
-    span_ns = max(one.stamp_ns for one in usable) - min(one.stamp_ns for one in usable)
-    apart_ns = int(max(_APART * span_ns, min(_APART_NS, span_ns / 10)))
+    stamps: dict[str, list[int]] = {}
+    for one in usable:
+        stamps.setdefault(one.key[0], []).append(one.stamp_ns)
+    apart_ns = apart(max(max(some) - min(some) for some in stamps.values()))
     worst = _apart(sorted(usable, key=lambda one: (-one.badness, one.key)), count, apart_ns)
     rest = [one for one in usable if one.key not in worst]
     return worst, _apart(sorted(rest, key=lambda one: (one.badness, one.key)), count, apart_ns)
@@ -104,53 +132,181 @@ def _apart(ranked: list[Candidate], count: int, apart_ns: int) -> list[RecordKey
     return [one.key for one in taken]
 
 
-def choose(
-    records: Iterable[FrameRecord], variant: str, *, spread: int = SPREAD, count: int = EXTREMES
-) -> set[RecordKey]:
-    """The sets that are worth pictures: spread over everything, in each state of the cameras, the worst and the best.
+def apart(span_ns: int) -> int:
+    """How far apart in time two of the worst sets of a drive of this length are, nanoseconds."""
+    return max(1, int(max(_APART * span_ns, min(_APART_NS, span_ns / 10))))
 
-    A pure function of the records, which are read once and not kept.
+
+def choose_ahead(states: Sequence[tuple[tuple[str, ...], tuple[str, ...]]]) -> list[Why]:
+    """Which sets of a recording are shown whatever their scores: spread over it, and one of each state of the cameras.
 
     Args:
-        records: In the order of `record_key`.
-        variant: Only its sets count: that of the headline, `Summary.variants[0]`. A recording of fewer cameras may
-            come first.
-        spread: How many to spread over all.
-        count: How many of the worst, and of the best.
+        states: Of each set in order: the spectra that are used, and what is wrong with the images.
     """
-    even: list[RecordKey] = []
-    step, seen = 1, 0
-    windows: dict[tuple[str, int, bool], tuple[Candidate, Candidate]] = {}
-    states: dict[tuple[str, tuple[str, ...]], tuple[int, RecordKey]] = {}
-    for record in records:
+    shown = [index for index, (used, _) in enumerate(states) if used]
+    share = max(1.0, len(shown) / SPREAD)
+    chosen = [Why.NOT] * len(states)
+    first: dict[object, list[int]] = {}
+    for index in shown:
+        members = first.setdefault(states[index], [])
+        if len(members) < _SETTLED:
+            members.append(index)
+    for members in list(first.values())[:_STATES]:
+        chosen[members[-1]] = Why.STATE
+    for number in range(min(SPREAD, len(shown))):
+        chosen[shown[int(number * share)]] = Why.SPREAD
+    return chosen
+
+
+@dataclass(frozen=True)
+class PictureRange:
+    """Whose pictures are taken: one variant of one recording.
+
+    Attributes:
+        variant: That with all cameras of the recording.
+        first_ns: Stamp of its first set.
+        apart_ns: Of the worst sets, and of the best, at least this far apart in time are shown.
+    """
+
+    variant: str
+    first_ns: int
+    apart_ns: int
+
+    def window(self, stamp_ns: int) -> int:
+        """Number of the window of time that a stamp is in."""
+        return (stamp_ns - self.first_ns) // self.apart_ns
+
+
+class PictureKeeper:
+    """Takes the pictures of sets while they are scored, one after the other.
+
+    Of the scored ones it keeps the worst and the best of each window of time, and of these windows enough to choose
+    the worst and the best of the whole. Nothing of this depends on where a recording is cut.
+
+    Args:
+        of: Whose pictures.
+        encode: Makes what is kept of them.
+    """
+
+    def __init__(self, of: PictureRange, encode: Encode = encode) -> None:
+        """Nothing is taken yet."""
+        self._of, self._encode = of, encode
+        self._chosen: list[FramePictures] = []
+        self._open: dict[int, tuple[Candidate, Moment[FrameRecord]]] = {}
+        self._kept: dict[int, list[tuple[Candidate, FramePictures]]] = {sign: [] for sign in _SIGNS}
+        self._window = -1
+
+    def take(self, record: FrameRecord, why: Why, develop: Develop) -> None:
+        """Takes the pictures of a set, if it is one to show.
+
+        Args:
+            record: Of the set.
+            why: What `choose_ahead` said.
+            develop: Makes the pictures, called once at most.
+        """
         one = candidate(record)
-        if record.variant != variant or one is None:
-            continue
-        if seen % step == 0:
-            even.append(one.key)
-        seen += 1
-        if len(even) >= 2 * spread:
-            even, step = even[::2], 2 * step
-        window = (record.bag, record.stamp_ns // _WINDOW_NS, one.scored)
-        worst, best = windows.get(window, (one, one))
-        windows[window] = (max(worst, one, key=_rank), min(best, one, key=_rank))
-        _remember_state(states, record, one.key)
-    worst_keys, best_keys = extremes((one for pair in windows.values() for one in pair), count)
-    share = max(1.0, len(even) / spread)
-    spread_keys = {even[int(index * share)] for index in range(min(spread, len(even)))}
-    return spread_keys | {key for _, key in states.values()} | set(worst_keys) | set(best_keys)
+        if record.variant != self._of.variant or one is None:
+            return
+        if self._of.window(one.stamp_ns) != self._window:
+            self._close()
+            self._window = self._of.window(one.stamp_ns)
+        signs = [s for s in _SIGNS if s not in self._open or _rank(one, s) < _rank(self._open[s][0], s)]
+        if not signs and why is Why.NOT:
+            return
+        moment = develop()
+        self._open |= dict.fromkeys(signs, (one, moment))
+        if why is not Why.NOT:
+            self._chosen.append(self._encode(moment, why))
+
+    def pictures(self) -> list[FramePictures]:
+        """Everything that was taken."""
+        self._close()
+        found = {record_key(one.record): one for kept in self._kept.values() for _, one in kept}
+        found |= {record_key(one.record): one for one in self._chosen}
+        return [found[key] for key in sorted(found)]
+
+    def _close(self) -> None:
+        """Ends a window of time: its worst and its best set are kept if they are among those of all."""
+        for sign, (one, moment) in self._open.items():
+            kept = self._kept[sign]
+            if len(kept) < _WINDOWS or _rank(one, sign) < _rank(kept[-1][0], sign):
+                kept.append((one, self._encode(moment, Why.EXTREME)))
+                self._kept[sign] = _first(kept, sign, _WINDOWS)
+        self._open.clear()
 
 
-def _rank(one: Candidate) -> tuple[float, RecordKey]:
-    """Order of candidates, the same for any order of the records."""
-    return (one.badness, one.key)
+class Develop(Protocol):
+    """Makes the pictures of the set at hand."""
+
+    def __call__(self) -> Moment[FrameRecord]:
+        """The pictures."""
 
 
-def _remember_state(
-    states: dict[tuple[str, tuple[str, ...]], tuple[int, RecordKey]], record: FrameRecord, key: RecordKey
-) -> None:
-    """Keeps one settled set of each combination of spectra and trouble."""
-    state = (spectra_key(record.spectra), record.health)
-    count, kept = states.get(state, (0, key))
-    if count or len(states) < _STATES:
-        states[state] = (min(count + 1, _SETTLED), key if count < _SETTLED else kept)
+class Encode(Protocol):
+    """Makes pictures small."""
+
+    def __call__(self, moment: Moment[FrameRecord], why: Why, /) -> FramePictures:
+        """The pictures of a set as they go onto the page."""
+
+
+class ShownPictures:
+    """The pictures of an evaluation, chosen recording by recording, so that there are never many.
+
+    All are of the headline's variant, `Summary.variants[0]`: a recording that lacks one of its cameras is not shown.
+
+    Args:
+        variants: Of each recording to come, the one with all its cameras.
+    """
+
+    def __init__(self, variants: Iterable[str]) -> None:
+        """Nothing is chosen yet."""
+        self._recordings = Counter(variants)
+        self._choose_of("")
+
+    def _choose_of(self, variant: str) -> None:
+        """Begins with another variant."""
+        self._variant, self._added = variant, 0
+        self._spread: list[FramePictures] = []
+        self._states: dict[object, FramePictures] = {}
+        self._extremes: dict[int, list[tuple[Candidate, FramePictures]]] = {sign: [] for sign in _SIGNS}
+
+    def add(self, pictures: Sequence[FramePictures], of: PictureRange) -> None:
+        """Chooses among the pictures of the next recording, in the order of `record_key`."""
+        if of.variant != self._variant:
+            # The recording with the most cameras may have failed, so what is the headline shows only now.
+            if self._variant and key_order(self._variant) < key_order(of.variant):
+                return
+            self._choose_of(of.variant)
+        number, self._added = self._added, self._added + 1
+        recordings = self._recordings[of.variant]
+        share = (number + 1) * SPREAD // recordings - number * SPREAD // recordings
+        spread = [one for one in pictures if one.why is Why.SPREAD]
+        step = max(1.0, len(spread) / max(1, share))
+        self._spread += [spread[int(place * step)] for place in range(min(share, len(spread)))]
+        for one in pictures:
+            state = (spectra_key(one.record.spectra), one.record.health)
+            if one.why is Why.STATE and len(self._states) < _STATES:
+                self._states.setdefault(state, one)
+        known = [(found, one) for one in pictures if (found := candidate(one.record)) is not None]
+        for sign, kept in self._extremes.items():
+            windows: dict[int, tuple[Candidate, FramePictures]] = {}
+            for entry in _first(known, sign, len(known)):
+                windows.setdefault(of.window(entry[0].stamp_ns), entry)
+            keys = _apart([one for one, _ in windows.values()], EXTREMES, of.apart_ns)
+            self._extremes[sign] = _first([*kept, *(e for e in windows.values() if e[0].key in keys)], sign, EXTREMES)
+
+    def __iter__(self) -> Iterator[FramePictures]:
+        """All that were chosen, each once."""
+        extreme = [one for kept in self._extremes.values() for _, one in kept]
+        found = [*self._spread, *self._states.values(), *extreme]
+        return iter({record_key(one.record): one for one in found}.values())
+
+
+def _rank(one: Candidate, sign: int) -> tuple[bool, float, RecordKey]:
+    """Order of candidates, scored ones first: the worst first for sign 1, the best first for -1."""
+    return (not one.scored, -sign * one.badness, one.key)
+
+
+def _first(entries: Iterable[tuple[Candidate, PictureT]], sign: int, count: int) -> list[tuple[Candidate, PictureT]]:
+    """The first so many of a ranking."""
+    return sorted(entries, key=lambda entry: _rank(entry[0], sign))[:count]

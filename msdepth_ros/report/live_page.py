@@ -38,7 +38,7 @@ class Run:
     summary: Mapping[str, Any]
     records: Sequence[SetRecord]
     instants: Sequence[Instant]
-    moments: Sequence[Moment]
+    moments: Sequence[Moment[SetRecord]]
     problems: Mapping[str, int] = field(default_factory=dict)
     made: str = ""
     notes: Sequence[str] = ()
@@ -113,7 +113,7 @@ def _by_spectra(summary: Mapping[str, Any]) -> Table:
     return Table("By the spectra in the set", ("Spectra", "Sets", "Share", "AbsRel, unscaled"), rows)
 
 
-def _moment_view(index: int, moment: Moment, start_ns: int) -> MomentView:
+def _moment_view(index: int, moment: Moment[SetRecord], start_ns: int) -> MomentView:
     """Texts and pictures of one moment."""
     record = moment.record
     facts = [f"latency {record.latency_ms:.0f} ms"]

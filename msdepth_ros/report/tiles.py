@@ -22,7 +22,7 @@ from msdepth_ros.core.visualize import (
     colourise_error,
     displayable,
 )
-from msdepth_ros.results.moments import Moment
+from msdepth_ros.results.moments import Moment, RecordT
 
 _TICKS_M = (1, 2, 5, 10, 20, 40, 80)
 WIDE_PX, NARROW_PX = 640, 400  # depth and error are looked at closely; the others are beside each other
@@ -154,7 +154,7 @@ def make_scales() -> Scales:
     )
 
 
-def moment_tiles(moment: Moment) -> tuple[Tile, ...]:
+def moment_tiles(moment: Moment[RecordT]) -> tuple[Tile, ...]:
     """The pictures of one moment: depth and error, the inputs and the truth, the confidences of each and of all.
 
     Args:
@@ -171,7 +171,7 @@ def moment_tiles(moment: Moment) -> tuple[Tile, ...]:
     )
 
 
-def _input_tile(moment: Moment, spectrum: str) -> Tile:
+def _input_tile(moment: Moment[RecordT], spectrum: str) -> Tile:
     """One camera's image."""
     image = moment.inputs.get(spectrum)
     name, caption = f"input-{spectrum}", f"{spectrum} input"
@@ -182,7 +182,7 @@ def _input_tile(moment: Moment, spectrum: str) -> Tile:
     return Tile(name, caption, alt, data_uri(input_picture(spectrum, image, NARROW_PX)), note=note)
 
 
-def _confidence_tile(moment: Moment, key: str) -> Tile:
+def _confidence_tile(moment: Moment[RecordT], key: str) -> Tile:
     """Confidence of one spectrum, or of the fused depth under the name `confidence`."""
     fused = key == FUSED
     name = "confidence-fused" if fused else f"confidence-{key}"
@@ -196,7 +196,7 @@ def _confidence_tile(moment: Moment, key: str) -> Tile:
     return Tile(name, caption, f"{caption}, {note}", picture, note=note, scale="confidence")
 
 
-def _truth_tile(moment: Moment) -> Tile:
+def _truth_tile(moment: Moment[RecordT]) -> Tile:
     """The ground truth."""
     if moment.truth_m is None:
         return Tile("truth", "Ground truth", "No ground truth at this moment", absent="no ground truth", scale="depth")
@@ -204,7 +204,7 @@ def _truth_tile(moment: Moment) -> Tile:
     return Tile("truth", "Ground truth", _depth_alt("True depth", moment.truth_m), picture, scale="depth")
 
 
-def _error_tile(moment: Moment) -> Tile:
+def _error_tile(moment: Moment[RecordT]) -> Tile:
     """Where depth and truth differ."""
     caption = "Relative error"
     if moment.truth_m is None or moment.depth_at_truth_m is None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
-
-from msdepth_ros.results.moments import Moment
+from typing import Any, Protocol
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "delta_1", "delta_2", "delta_3", "silog")
 """Metrics of one image, unscaled; each also as `<metric>_median_scaled`. Units as in `core.metrics.DepthMetrics`."""
@@ -91,19 +89,10 @@ class FrameRecord:
     error: str = ""
     timings: Timings | None = None
 
-
-class Snapshot(NamedTuple):
-    """The pictures of one set, kept for the report. `moment.record` holds what the pictures' captions need."""
-
-    record: FrameRecord
-    moment: Moment
-
-
-class SetResult(NamedTuple):
-    """What running one planned set gives; pictures only where the plan asks for them."""
-
-    record: FrameRecord
-    snapshot: Snapshot | None
+    @property
+    def abs_rel(self) -> float | None:
+        """Unscaled AbsRel; None without truth."""
+        return self.scores.get("abs_rel")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,27 @@ from msdepth_ros.results.live import SetRecord
 _AFTER_CHANGE_NS = 150_000_000  # a camera that just left or came back shows in the second set, not always in the first
 
 
+class Pictured(Protocol):
+    """What the captions of pictures need of a record."""
+
+    @property
+    def stamp_ns(self) -> int:
+        """Of the depth."""
+
+    @property
+    def spectra(self) -> tuple[str, ...]:
+        """The spectra whose images were used."""
+
+    @property
+    def abs_rel(self) -> float | None:
+        """Unscaled AbsRel; None without truth."""
+
+
+RecordT = TypeVar("RecordT", bound=Pictured)
+
+
 @dataclass(frozen=True)
-class Moment:
+class Moment(Generic[RecordT]):
     """Everything about one set.
 
     Attributes:
@@ -31,7 +50,7 @@ class Moment:
         fx_over_fy: Of the depth's camera; a network view is stretched, and this undoes it for the eye.
     """
 
-    record: SetRecord
+    record: RecordT
     inputs: dict[str, DecodedImage]
     depth_m: NDArray[np.float32]
     confidences: dict[str, NDArray[np.uint8]]
@@ -51,7 +70,7 @@ class MomentKeeper:
 
     def __init__(self, limit: int, spacing_ns: int) -> None:
         """Start with nothing."""
-        self.moments: list[Moment] = []
+        self.moments: list[Moment[SetRecord]] = []
         self._limit = limit
         self._spacing_ns = spacing_ns
         self._change_spacing_ns = min(_AFTER_CHANGE_NS, spacing_ns)
@@ -60,7 +79,7 @@ class MomentKeeper:
         """Whether the set of this record is to be kept."""
         return self._limit > 0 and (not self.moments or self._apart(self.moments[-1].record, record))
 
-    def keep(self, moment: Moment) -> None:
+    def keep(self, moment: Moment[SetRecord]) -> None:
         """Take a moment, and let others go if there are too many."""
         self.moments.append(moment)
         while len(self.moments) > self._limit:
@@ -78,7 +97,7 @@ class MomentKeeper:
         return after.stamp_ns - before.stamp_ns >= (self._change_spacing_ns if changed else self._spacing_ns)
 
 
-def choose_moments(moments: list[Moment], limit: int) -> list[Moment]:
+def choose_moments(moments: list[Moment[SetRecord]], limit: int) -> list[Moment[SetRecord]]:
     """A few moments that show most: each set of spectra at least once, then evenly spread in time.
 
     Args:
@@ -96,7 +115,7 @@ def choose_moments(moments: list[Moment], limit: int) -> list[Moment]:
     return [moments[index] for index in sorted(chosen)]
 
 
-def save_moments(path: Path, moments: list[Moment]) -> None:
+def save_moments(path: Path, moments: list[Moment[SetRecord]]) -> None:
     """Write moments to one NumPy archive."""
     arrays: dict[str, NDArray[Any]] = {}
     for index, moment in enumerate(moments):
@@ -117,7 +136,7 @@ def save_moments(path: Path, moments: list[Moment]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes no keywords for arrays
 
 
-def load_moments(path: Path) -> list[Moment]:
+def load_moments(path: Path) -> list[Moment[SetRecord]]:
     """Read what `save_moments` wrote."""
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -127,7 +146,7 @@ def load_moments(path: Path) -> list[Moment]:
     return [_moment(arrays, str(index)) for index in range(sum(name.endswith("/about") for name in arrays))]
 
 
-def _moment(arrays: dict[str, NDArray[Any]], index: str) -> Moment:
+def _moment(arrays: dict[str, NDArray[Any]], index: str) -> Moment[SetRecord]:
     """One moment out of an archive."""
     about = json.loads(str(arrays[f"{index}/about"]))
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from msdepth_ros.core.errors import MsdepthError, kind_of
-from msdepth_ros.core.spectra import SPECTRA, spectra_key
+from msdepth_ros.core.spectra import SPECTRA, key_order, spectra_key
 from msdepth_ros.results.frame import BAND_EDGES_M, BIN_COUNT, SCORES, FrameRecord, Summary, record_key
 
 FORMAT = 1
@@ -64,7 +64,7 @@ def summarise(records: Iterable[FrameRecord], about: About) -> Summary:
     for record in records:
         totals.add(record)
     cells = totals.cells
-    order = sorted(cells, key=lambda name: (-len(name.split("+")), [SPECTRA.index(part) for part in name.split("+")]))
+    order = sorted(cells, key=key_order)
     return Summary(
         {
             "format": FORMAT,

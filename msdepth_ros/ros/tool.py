@@ -1,4 +1,4 @@
-"""How the small ROS tools (player, monitor, `msdepth play`) start and end."""
+"""How the small ROS tools (the monitor, `msdepth play`) start and end."""
 
 from __future__ import annotations
 

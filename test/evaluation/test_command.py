@@ -21,10 +21,10 @@ pytest.importorskip("pyarrow", reason="evaluate needs the extra [report]")
 import models
 from msdepth_ros import cli
 from msdepth_ros.bags.bag import Bag
+from msdepth_ros.core.behaviour import OUTPUT_IMAGES
 from msdepth_ros.core.camera.camera_info import camera_model_from_info
 from msdepth_ros.core.camera.images import decode_image
 from msdepth_ros.core.camera.view import make_view
-from msdepth_ros.core.published_images import IMAGES
 from msdepth_ros.core.spectra import normalise
 from msdepth_ros.core.visualize import colourise
 from msdepth_ros.results.frame import FrameRecord
@@ -358,7 +358,7 @@ def test_a_result_bag_holds_inputs_and_results_on_the_original_clock(
     with Bag(workplace.out / "bags" / "drive") as bag, Bag(workplace.bag) as before:
         topics = bag.topics
         assert set(before.topics) < set(topics)
-        for name in ("depth/image", "depth/confidence", "depth/image_color", "depth/camera_info"):
+        for name in ("depth/image", "depth/confidence", "depth/image_color", "depth/camera_info", "confidence/nir"):
             assert topics[f"/fused_depth/{name}"].message_count == INSTANTS
         for name, summary in before.topics.items():
             assert topics[name] == summary
@@ -396,7 +396,7 @@ def test_a_result_bag_has_what_the_node_publishes_whatever_the_limits_and_camera
         found: dict[str, list[Any]] = {name: [] for name in written if not name.endswith("camera_info")}
         for name, _, message in bag.messages(list(found)):
             found[name].append(decode_image(message).pixels)
-    assert written == {f"/fused_depth/{name}": 2 for name in (*IMAGES, "depth/camera_info")}
+    assert written == {f"/fused_depth/{name}": 2 for name in (*OUTPUT_IMAGES, "depth/camera_info")}
     depths_m, colours = found["/fused_depth/depth/image"], found["/fused_depth/depth/image_color"]
     for depth_m, colour in zip(depths_m, colours, strict=True):
         np.testing.assert_array_equal(colour, colourise(depth_m, 0.1, min(depth_max_m, 80.0)))

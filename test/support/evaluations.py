@@ -8,8 +8,8 @@ import numpy as np
 
 from msdepth_ros.core.camera.images import DecodedImage
 from msdepth_ros.core.spectra import SPECTRA, spectra_key
-from msdepth_ros.results.frame import BAND_EDGES_M, BIN_COUNT, METRICS, FrameRecord, Snapshot, Timings
-from msdepth_ros.results.live import SetRecord
+from msdepth_ros.report.frame_pictures import FramePictures, encode
+from msdepth_ros.results.frame import BAND_EDGES_M, BIN_COUNT, METRICS, FrameRecord, Timings
 from msdepth_ros.results.moments import Moment
 from msdepth_ros.results.summary import About, Summary, summarise
 
@@ -62,7 +62,7 @@ def record(
     )
 
 
-def snapshot(one: FrameRecord, size: tuple[int, int] = (32, 80)) -> Snapshot:
+def moment(one: FrameRecord, size: tuple[int, int] = (32, 80)) -> Moment[FrameRecord]:
     """Pictures that go with a record: noise, which compresses worst of all."""
     noise = np.random.default_rng(one.number)
     depth_m = noise.uniform(2, 60, size).astype(np.float32)
@@ -73,15 +73,19 @@ def snapshot(one: FrameRecord, size: tuple[int, int] = (32, 80)) -> Snapshot:
         inputs[name] = DecodedImage(noise.integers(0, top, shape).astype(np.uint16 if top > 255 else np.uint8), kind)
     names = ("confidence", *one.spectra)
     scored = "abs_rel" in one.scores
-    moment = Moment(
-        record=SetRecord(one.stamp_ns, one.stamp_ns, one.stamp_ns, one.spectra, one.scores.get("abs_rel"), 1.0),
+    return Moment(
+        record=one,
         inputs=inputs,
         depth_m=depth_m,
         confidences={name: noise.integers(0, 255, size).astype(np.uint8) for name in names},
         truth_m=depth_m * np.float32(1.2) if scored else None,
         depth_at_truth_m=depth_m if scored else None,
     )
-    return Snapshot(one, moment)
+
+
+def pictures(one: FrameRecord, size: tuple[int, int] = (32, 80)) -> FramePictures:
+    """The same for the page."""
+    return encode(moment(one, size))
 
 
 def summary(records: Iterable[FrameRecord]) -> Summary:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA, check_spectrum
@@ -22,7 +21,6 @@ class SynchronizerConfig:
         deadline_ns: Longest wait for a missing image, from the first arrival of a set.
         stale_after_ns: A spectrum silent for longer is not waited for; more than the slowest camera's period.
         reset_after_ns: Stamps that go back by more than this are a jump of the clock, not a late image.
-        offset_ns: Added to every stamp of a spectrum.
         capacity: Images that may wait per spectrum.
     """
 
@@ -32,7 +30,6 @@ class SynchronizerConfig:
     deadline_ns: int = 60 * MS
     stale_after_ns: int = 500 * MS
     reset_after_ns: int = 500 * MS
-    offset_ns: Mapping[str, int] = field(default_factory=dict)
     capacity: int = 16
 
     def __post_init__(self) -> None:
@@ -41,9 +38,6 @@ class SynchronizerConfig:
             raise MsdepthError(f"synchronizer: spectra {list(self.spectra)} must name at least one, each once")
         for name in (*self.spectra, self.reference):
             check_spectrum(name)
-        unknown = set(self.offset_ns) - set(self.spectra)
-        if unknown:
-            raise MsdepthError(f"synchronizer: offset for {sorted(unknown)}, which is not among {list(self.spectra)}")
         for name in ("tolerance_ns", "deadline_ns", "stale_after_ns", "reset_after_ns"):
             if getattr(self, name) < 0:
                 raise MsdepthError(f"synchronizer: {name} is {getattr(self, name)}; it must not be negative")

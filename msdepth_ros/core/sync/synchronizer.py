@@ -66,7 +66,7 @@ class SpectralSynchronizer:
 
         Args:
             spectrum: One of the configured spectra.
-            stamp_ns: Capture time from the image's header.
+            stamp_ns: Capture time, the spectrum's constant offset already added.
             item: The image, or anything else; it is only passed on.
             now_ns: The present on a steady clock, the same for all calls.
 
@@ -78,7 +78,7 @@ class SpectralSynchronizer:
             raise MsdepthError(f"synchronizer: {spectrum!r} is not one of its spectra {list(self._order)}")
         now_ns = self._advance(now_ns)
         stream.counts.received += 1
-        arrival = Item(stamp_ns + self.config.offset_ns.get(spectrum, 0), item, now_ns)
+        arrival = Item(stamp_ns, item, now_ns)
         for name, believed in self._vote.believed(spectrum, arrival, self._patience_ns()):
             self._choose_pacemaker(name, now_ns)
             if self._jumps_back(name, believed.stamp_ns):

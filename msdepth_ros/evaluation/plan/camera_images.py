@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from msdepth_ros.bags.bag import Bag, Payload
-from msdepth_ros.bags.calibration import Calibration
+from msdepth_ros.bags.bag import Payload
 from msdepth_ros.bags.message_types import payload_stamp_ns
-from msdepth_ros.bags.topics import Sources
-from msdepth_ros.core.camera.images import FULL_BITS, CameraImage, camera_image
+from msdepth_ros.core import behaviour
+from msdepth_ros.core.behaviour import Refused, read_image
+from msdepth_ros.core.camera.images import CameraImage
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health.image import ImageFacts, measure
+from msdepth_ros.core.health.image import ImageFacts
 from msdepth_ros.core.health.timing import stamp_problem
 from msdepth_ros.core.injection.faults import apply_fault
 from msdepth_ros.core.settings import S
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.faults import IMAGE_FAULTS
+from msdepth_ros.evaluation.recordings import Recording
 
 _AFTER_STAMP = 12  # header stamp ends here: 4 bytes of encapsulation, 8 of time
 _AHEAD = 4  # images that wait for each thread: enough to keep it busy, few enough to hold
@@ -54,14 +55,13 @@ class CameraImages:
     """Reads images of one recording.
 
     Args:
-        bag: The open recording.
-        calibration: Of its cameras.
+        recording: The recording.
         options: Whose faults are put in.
     """
 
-    def __init__(self, bag: Bag, calibration: Calibration, options: EvaluateOptions) -> None:
+    def __init__(self, recording: Recording, options: EvaluateOptions) -> None:
         """Nothing is read yet."""
-        self._bag, self._rig, self._options = bag, calibration.rig, options
+        self._bag, self._rig, self._options = recording.bag, recording.calibration.rig, options
 
     def read(self, spectrum: str, payload: Payload) -> NDArray[Any]:
         """An image as the network takes it, faults included.
@@ -73,24 +73,25 @@ class CameraImages:
 
     def _read(self, spectrum: str, payload: Payload) -> CameraImage:
         """The same, with the highest value that was stored."""
-        bits = self._options.settings.bits.get(spectrum, FULL_BITS)
         try:
             if problem := stamp_problem(payload_stamp_ns(payload.data)):
                 raise MsdepthError(problem)
-            image, peak = camera_image(spectrum, self._bag.deserialise(payload), bits=bits)
+            message = self._bag.deserialise(payload)
         except MsdepthError as error:
             raise MsdepthError(f"{payload.topic}: {error}") from error
-        camera = self._rig.camera(spectrum)
-        if image.shape[:2] != (camera.height, camera.width):
-            raise MsdepthError(
-                f"{payload.topic}: image is {image.shape[1]} x {image.shape[0]}, its calibration is for "
-                f"{camera.width} x {camera.height}; record the camera_info that fits, or give --rig"
-            )
+        advice = "record the camera_info that fits, or give --rig"
+        image = read_image(
+            spectrum, message, self._rig.camera(spectrum), settings=self._options.settings,
+            calibration="its calibration", advice=advice,
+        )  # fmt: skip
+        if isinstance(image, Refused):
+            raise MsdepthError(f"{payload.topic}: {image.reason}")
         seconds = (payload.log_ns - self._bag.start_ns) / S
         for fault in self._options.faults:
             if fault.kind in IMAGE_FAULTS and fault.spectrum == spectrum and fault.covers(seconds):
-                image = apply_fault(fault.kind, image, payload_stamp_ns(payload.data), fault.amount)
-        return CameraImage(image, peak)
+                pixels = apply_fault(fault.kind, image.pixels, payload_stamp_ns(payload.data), fault.amount)
+                image = image._replace(pixels=pixels)
+        return image
 
     def look(self, spectrum: str, payload: Payload) -> Look:
         """Looks at an image as the node does when it arrives."""
@@ -99,29 +100,31 @@ class CameraImages:
             image = self._read(spectrum, payload)
         except MsdepthError as error:
             return Look(*place, reason=str(error))
-        facts = measure(image.pixels, bits=self._options.settings.bits.get(spectrum))
-        return Look(*place, facts._replace(peak=image.peak))
+        return Look(*place, behaviour.look(spectrum, image, place[2], self._options.settings).facts)
 
 
-def look_at_all(bag: Bag, sources: Sources, images: CameraImages, window_ns: Window, threads: int) -> Iterator[Look]:
+def look_at_all(
+    recording: Recording, options: EvaluateOptions, *, window_ns: Window | None = None, threads: int = 1
+) -> Iterator[Look]:
     """Looks at everything that a plan depends on: every image, every truth, and camera_info where it changes.
 
     Args:
-        bag: The open recording.
-        sources: Its topics.
-        images: To read images with.
-        window_ns: What to look at.
+        recording: The recording.
+        options: What is asked of it.
+        window_ns: A part of it; all that is asked for where not given.
         threads: How many decode at a time; looks come in order of recording all the same.
 
     Raises:
         MsdepthError: The recording is damaged.
     """
+    bag, sources, images = recording.bag, recording.sources, CameraImages(recording, options)
+    begin_ns, end_ns = window_ns or recording.window_ns
     spectra = {topics.image: spectrum for spectrum, topics in sources.cameras.items()}
     truth = [] if sources.truth is None else [sources.truth.image]
     infos = dict.fromkeys((topics.info for topics in sources.cameras.values() if topics.info), -1)
     waiting: deque[Look | Future[Look]] = deque()
     with ThreadPoolExecutor(threads, "look") as pool:
-        for payload in bag.payloads([*spectra, *truth, *infos], start_ns=window_ns[0], stop_ns=window_ns[1]):
+        for payload in bag.payloads([*spectra, *truth, *infos], start_ns=begin_ns, stop_ns=end_ns):
             if payload.topic in infos:
                 digest = zlib.crc32(memoryview(payload.data)[_AFTER_STAMP:])
                 if digest != infos[payload.topic]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from msdepth_ros.core.health.findings import Fault
 from msdepth_ros.core.health.image import PICTURE_FAULTS
 from msdepth_ros.core.spectra import SPECTRA
+from msdepth_ros.report.frame_pictures import Why
 
 NO_FAULTS: Mapping[str, frozenset[Fault]] = {}
 
@@ -45,7 +47,7 @@ class SetPlan(NamedTuple):
         faults: What is wrong with the pictures, by spectrum; only those with faults.
         left_out: Spectra whose image is not used because of them.
         rejected: Images of this instant that are no images at all and thus in no set, by spectrum.
-        snapshot: Give the pictures of this set, too.
+        pictures: Why the pictures of this set are shown, whatever its scores.
         consistency: Also compare each spectrum's own depth with the fused one.
     """
 
@@ -59,14 +61,14 @@ class SetPlan(NamedTuple):
     faults: Mapping[str, frozenset[Fault]] = NO_FAULTS
     left_out: tuple[str, ...] = ()
     rejected: Mapping[str, MessageRef] = {}
-    snapshot: bool = False
+    pictures: Why = Why.NOT
     consistency: bool = False
 
     @property
     def refs(self) -> tuple[MessageRef, ...]:
-        """Every message that the set needs: what is left out only for its pictures."""
+        """Every message that the set needs: what is left out for its pictures."""
         truth = () if self.truth is None else (self.truth,)
-        return (*(self.inputs if self.snapshot else self.used).values(), *self.rejected.values(), *truth)
+        return (*self.inputs.values(), *self.rejected.values(), *truth)
 
     @property
     def used(self) -> dict[str, MessageRef]:
@@ -82,35 +84,31 @@ class SetPlan(NamedTuple):
         return tuple(sorted([*words, *(f"{name}:missing" for name in absent)]))
 
 
-_REF = [("log_ns", np.int64), ("stamp_ns", np.int64), ("repeat", np.int32), ("faults", np.uint16)]
-_ROW = np.dtype(
-    [("number", np.int64), ("stamp_ns", np.int64), ("wait_ms", np.float64), ("flags", np.uint16)]
-    + [(name, np.dtype(_REF)) for name in (*SPECTRA, "truth")]
-)
-_SNAPSHOT, _CONSISTENCY = 1, 2
-_PRESENT = 2  # the first of the bits that tell whether there is a message of each spectrum, and a truth
-_LEFT_OUT = _PRESENT + len(SPECTRA) + 1
-_REJECTED = _LEFT_OUT + len(SPECTRA)
+class Role(IntEnum):
+    """What becomes of a camera's image in a set."""
+
+    ABSENT = 0
+    USED = 1
+    LEFT_OUT = 2
+    REJECTED = 3
 
 
-def mask_of(faults: Collection[Fault]) -> int:
-    """Faults of a picture as bits."""
-    return sum((fault in faults) << bit for bit, fault in enumerate(PICTURE_FAULTS))
-
-
-def faults_of(mask: int) -> frozenset[Fault]:
-    """Undoes `mask_of`."""
-    return frozenset(fault for bit, fault in enumerate(PICTURE_FAULTS) if mask >> bit & 1)
+_FAULTS = [(fault.value, np.bool_) for fault in PICTURE_FAULTS]
+_MESSAGE = [("role", np.uint8), ("log_ns", np.int64), ("repeat", np.int32), ("stamp_ns", np.int64)]
+_SET: list[tuple[str, Any]] = [("number", np.int64), ("stamp_ns", np.int64), ("wait_ms", np.float64)]
+_SET += [("pictures", np.uint8), ("consistency", np.bool_)]
+COLUMNS = np.dtype([*_SET, *((name, [*_MESSAGE, ("faults", _FAULTS)]) for name in SPECTRA), ("truth", _MESSAGE)])
+"""A set: its own columns, and for each camera and the truth which message, in which role, with which faults."""
 
 
 class Plan(Sequence[SetPlan]):
-    """The sets of one bag and variant in order; a hundred bytes each, so that an hour costs a few megabytes.
+    """The sets of one bag and variant in order, as a table; an hour of them costs a few megabytes.
 
     Args:
         bag: Name of the recording, unique in this evaluation.
         variant: The cameras that take part.
         topics: Topic of each spectrum, and of `truth`.
-        rows: As `pack` makes them.
+        rows: Array of COLUMNS.
     """
 
     def __init__(self, bag: str, variant: str, topics: Mapping[str, str], rows: NDArray[Any]) -> None:
@@ -118,9 +116,9 @@ class Plan(Sequence[SetPlan]):
         self.bag, self.variant, self.topics, self.rows = bag, variant, dict(topics), rows
 
     @classmethod
-    def pack(cls, bag: str, variant: str, topics: Mapping[str, str], sets: Iterator[SetPlan] | list[SetPlan]) -> Plan:
+    def pack(cls, bag: str, variant: str, topics: Mapping[str, str], sets: Iterable[SetPlan]) -> Plan:
         """Packs sets of this bag and variant."""
-        return cls(bag, variant, topics, np.fromiter((_row(planned) for planned in sets), _ROW))
+        return cls(bag, variant, topics, np.fromiter((_row(planned) for planned in sets), COLUMNS))
 
     def __len__(self) -> int:
         """Number of sets."""
@@ -134,53 +132,40 @@ class Plan(Sequence[SetPlan]):
 
     def needs(self, name: str) -> NDArray[np.bool_]:
         """Which sets need a message of a spectrum, or of the `truth`."""
-        flags = self.rows["flags"]
-        there: NDArray[np.bool_] = (flags >> _PRESENT + (*SPECTRA, "truth").index(name) & 1).astype(bool)
-        if name not in SPECTRA:
-            return there
-        unused = (flags >> _bit(_LEFT_OUT, name) & 1).astype(bool) & ~(flags & _SNAPSHOT).astype(bool)
-        needed: NDArray[np.bool_] = there & ~unused
+        needed: NDArray[np.bool_] = self.rows[name]["role"] != Role.ABSENT
         return needed
 
-    def pictures_of(self, numbers: Collection[int]) -> Plan:
-        """The part of this plan that has these numbers, with the wish for pictures."""
-        rows = self.rows[np.isin(self.rows["number"], list(numbers))].copy()
-        rows["flags"] |= _SNAPSHOT
-        return Plan(self.bag, self.variant, self.topics, rows)
-
     def _unpack(self, row: Any) -> SetPlan:  # noqa: ANN401  a record of a structured array
-        flags = int(row["flags"])
-
+        roles = {name: Role(int(row[name]["role"])) for name in (*SPECTRA, "truth")}
         refs = {
             name: MessageRef(self.topics[name], *(int(row[name][key]) for key in ("log_ns", "repeat", "stamp_ns")))
-            for bit, name in enumerate((*SPECTRA, "truth"), start=_PRESENT)
-            if flags >> bit & 1
+            for name, role in roles.items()
+            if role is not Role.ABSENT
         }
-        rejected = {name: refs.pop(name) for name in SPECTRA if name in refs and flags >> _bit(_REJECTED, name) & 1}
         truth = refs.pop("truth", None)
-        faults = {name: faults_of(int(row[name]["faults"])) for name in refs if row[name]["faults"]}
-        left_out = tuple(name for name in refs if flags >> _bit(_LEFT_OUT, name) & 1)
+        rejected = {name: refs.pop(name) for name in SPECTRA if roles[name] is Role.REJECTED}
+        found = {name: zip(PICTURE_FAULTS, row[name]["faults"], strict=True) for name in refs}
+        faults = {name: frozenset(fault for fault, on in each if on) for name, each in found.items()}
         return SetPlan(
             self.bag, self.variant, int(row["number"]), int(row["stamp_ns"]), refs, truth, float(row["wait_ms"]),
-            faults, left_out, rejected, bool(flags & _SNAPSHOT), bool(flags & _CONSISTENCY),
+            {name: some for name, some in faults.items() if some},
+            tuple(name for name in refs if roles[name] is Role.LEFT_OUT), rejected, Why(int(row["pictures"])),
+            bool(row["consistency"]),
         )  # fmt: skip
-
-
-def _bit(first: int, spectrum: str) -> int:
-    """Place of a spectrum's bit among those that begin at `first`."""
-    return first + SPECTRA.index(spectrum)
 
 
 def _row(planned: SetPlan) -> tuple[Any, ...]:
     """A set as a row of a plan."""
-    flags = _SNAPSHOT * planned.snapshot + _CONSISTENCY * planned.consistency
-    flags += sum(1 << _bit(_LEFT_OUT, name) for name in planned.left_out)
-    flags += sum(1 << _bit(_REJECTED, name) for name in planned.rejected)
-    there = {**planned.inputs, **planned.rejected, **({} if planned.truth is None else {"truth": planned.truth})}
-    refs = []
-    for bit, name in enumerate((*SPECTRA, "truth"), start=_PRESENT):
-        ref = there.get(name)
-        flags |= (ref is not None) << bit
-        faults = mask_of(planned.faults.get(name, ()))
-        refs.append((0, 0, 0, 0) if ref is None else (ref.log_ns, ref.stamp_ns, ref.repeat, faults))
-    return (planned.number, planned.stamp_ns, planned.wait_ms, flags, *refs)
+
+    def message(ref: MessageRef | None, role: Role) -> tuple[Any, ...]:
+        return (Role.ABSENT, 0, 0, 0) if ref is None else (role, ref.log_ns, ref.repeat, ref.stamp_ns)
+
+    def image(name: str) -> tuple[Any, ...]:
+        ref, role = planned.rejected.get(name), Role.REJECTED
+        if name in planned.inputs:
+            ref, role = planned.inputs[name], Role.LEFT_OUT if name in planned.left_out else Role.USED
+        faults = planned.faults.get(name, ())
+        return (*message(ref, role), tuple(fault in faults for fault in PICTURE_FAULTS))
+
+    own = (planned.number, planned.stamp_ns, planned.wait_ms, planned.pictures, planned.consistency)
+    return (*own, *map(image, SPECTRA), message(planned.truth, Role.USED))

@@ -7,27 +7,23 @@ are the same in every run, and any part of them can be computed anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
 
-import numpy as np
-
-from msdepth_ros.bags.bag import Bag
-from msdepth_ros.bags.calibration import Calibration
-from msdepth_ros.bags.topics import Sources, find_sources
+from msdepth_ros.core.behaviour import depth_stamp_ns, select
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health.cameras import Level, judge_matching, leave_out
+from msdepth_ros.core.health.cameras import Level, judge_matching
 from msdepth_ros.core.health.timing import clock_notes, stamp_problem
 from msdepth_ros.core.settings import S
 from msdepth_ros.core.spectra import spectra_key
 from msdepth_ros.core.sync.synchronizer import FrameSet, SpectralSynchronizer
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.camera_images import CameraImages, Look, look_at_all
-from msdepth_ros.evaluation.plan.planned_sets import MessageRef, Plan, SetPlan, faults_of
+from msdepth_ros.evaluation.plan.camera_images import Look, look_at_all
+from msdepth_ros.evaluation.plan.planned_sets import Plan, SetPlan
 from msdepth_ros.evaluation.plan.tracks import NearestMessage, Tracks
+from msdepth_ros.evaluation.recordings import Recording, why_no_set
+from msdepth_ros.report.frame_pictures import PictureRange, apart, choose_ahead
 
-_NEVER_NS = np.iinfo(np.int64).max
 CONSISTENCY_EVERY = 10
 """Without ground truth, every so many sets the spectra are also asked one by one."""
 
@@ -37,63 +33,70 @@ class BagPlan(NamedTuple):
 
     Attributes:
         name: Unique in this evaluation.
-        path: Where it is.
         plans: One for each variant, that with all cameras first.
         notes: What is worth telling, such as images that get into no set.
+        pictures: Whose pictures are taken.
     """
 
     name: str
-    path: Path
     plans: list[Plan]
     notes: list[str]
+    pictures: PictureRange
+
+
+class LookProgress(Protocol):
+    """Is told how far the look at a recording is."""
+
+    def __call__(self, share: float, /) -> None:
+        """Share of the recording that has been looked at, 0 to 1."""
 
 
 def plan_bag(
-    path: Path,
+    recording: Recording,
     name: str,
     options: EvaluateOptions,
     *,
     threads: int = 1,
     looks: Iterable[Look] | None = None,
-    tell: Callable[[float], None] | None = None,
+    progress: LookProgress | None = None,
 ) -> BagPlan:
     """Plans the sets of one recording.
 
     Args:
-        path: The recording.
+        recording: The recording.
         name: Unique in this evaluation.
         options: What to do.
         threads: How many images to decode at a time.
         looks: At all of it, in order of recording, if others have looked already.
-        tell: Called with the share of the recording that has been looked at.
+        progress: Told while images are looked at.
 
     Raises:
         MsdepthError: The recording or what is asked of it is not usable, or not one set can be made.
     """
-    with Bag(path) as bag:
-        sources, calibration = prepare(bag, options)
-        tracks = Tracks(sources, options, bag.start_ns)
-        images, window_ns = CameraImages(bag, calibration, options), options.window_ns(bag.start_ns)
-        looks = look_at_all(bag, sources, images, window_ns, threads) if looks is None else looks
-        for look in _told(looks, bag, tell):
-            tracks.add(look)
-        road = calibration.rig.ground
-        notes = [*bag.remarks, *calibration.notes, *_image_notes(tracks, options)]
-        notes += [f"the road is {road}"] if road else []
-    planned = [_plan(name, spectra, tracks, options) for spectra in options.variants(sources.cameras)]
+    bag = recording.bag
+    tracks = Tracks(recording.sources, options, bag.start_ns)
+    for look in looks or look_at_all(recording, options, threads=threads):
+        tracks.add(look)
+        if progress:
+            progress((look.log_ns - bag.start_ns) / max(1, bag.duration_ns))
+    road = recording.calibration.rig.ground
+    notes = [*bag.remarks, *recording.calibration.notes, *_image_notes(tracks, options)]
+    notes += [f"the road is {road}"] if road else []
+    planned = [_plan(name, spectra, tracks, options) for spectra in options.variants(recording.sources.cameras)]
     plans = [plan for plan, _ in planned]
     notes = [f"{name}: {note}" for note in notes] + [note for _, some in planned for note in some]
     if not any(len(plan) for plan in plans):
-        raise MsdepthError(f"bag {path}: its images form no set {_why_no_set(options, notes)}")
-    return BagPlan(name, path, plans, notes)
+        raise MsdepthError(f"bag {bag.path}: its images form no set {why_no_set(options, notes)}")
+    return BagPlan(name, plans, notes, _plan_pictures(plans[0]))
 
 
-def _told(looks: Iterable[Look], bag: Bag, tell: Callable[[float], None] | None) -> Iterator[Look]:
-    """Looks on their way; tells how far they are."""
-    for look in looks:
-        yield look
-        if tell:
-            tell((look.log_ns - bag.start_ns) / max(1, bag.duration_ns))
+def _plan_pictures(plan: Plan) -> PictureRange:
+    """Marks the sets whose pictures are shown, and says how the worst and the best are found."""
+    states = [(tuple(planned.used), planned.health) for planned in plan]
+    plan.rows["pictures"] = choose_ahead(states)
+    stamps = plan.rows["stamp_ns"]
+    first_ns, last_ns = (int(stamps.min()), int(stamps.max())) if len(plan) else (0, 0)
+    return PictureRange(plan.variant, first_ns, apart(last_ns - first_ns))
 
 
 def _plan(name: str, spectra: tuple[str, ...], tracks: Tracks, options: EvaluateOptions) -> tuple[Plan, list[str]]:
@@ -102,12 +105,6 @@ def _plan(name: str, spectra: tuple[str, ...], tracks: Tracks, options: Evaluate
     sets = _sets(name, spectra, tracks, options, synchronizer)
     plan = Plan.pack(name, spectra_key(spectra), tracks.topics, sets)[:: options.every]
     return plan, _matching_notes(f"{name}, {plan.variant}", synchronizer)
-
-
-def _why_no_set(options: EvaluateOptions, notes: list[str]) -> str:
-    """What is known of a recording without any set."""
-    reasons = "; ".join(notes) or "there is no image in that time"
-    return f"within --start {options.start_s} and --duration {options.duration_s}; {reasons}"
 
 
 def _image_notes(tracks: Tracks, options: EvaluateOptions) -> list[str]:
@@ -123,33 +120,6 @@ def _image_notes(tracks: Tracks, options: EvaluateOptions) -> list[str]:
     known = {name: offset_s for name, offset_s in offsets.items() if offset_s is not None}
     clocks = clock_notes(known, options.settings.reference, options.settings.health.skew_s)
     return notes + [f"{name}: {text}" if name else text for name, text in clocks.items()]
-
-
-def prepare(bag: Bag, options: EvaluateOptions) -> tuple[Sources, Calibration]:
-    """Topics and calibration, so that what is missing shows before any image is looked at.
-
-    Raises:
-        MsdepthError: Something is missing, or there is no image in the time that is asked for.
-    """
-    sources = sources_of(bag, options)
-    bag.require({topic: (bag.topics[topic].msgtype,) for topic in sources.topics})
-    begin_ns, end_ns = options.window_ns(bag.start_ns)
-    times = np.concatenate([bag.times_ns(topics.image) for topics in sources.cameras.values()])
-    if not ((times >= (begin_ns or 0)) & (times < (end_ns or _NEVER_NS))).any():
-        raise MsdepthError(f"bag {bag.path}: its images form no set {_why_no_set(options, [])}")
-    return sources, options.load_calibration(bag, sources)
-
-
-def sources_of(bag: Bag, options: EvaluateOptions) -> Sources:
-    """The topics of a recording that an evaluation reads."""
-    return find_sources(
-        bag,
-        options.spectra,
-        images=options.images,
-        infos=options.infos,
-        ground_truth=options.ground_truth,
-        transports=options.settings.image_transports,
-    )
 
 
 def simulate(
@@ -179,41 +149,27 @@ def _sets(
 ) -> Iterator[SetPlan]:
     """The sets of one variant."""
     truth, variant = tracks.truth, spectra_key(spectra)
-    find_truth = NearestMessage(truth, round(options.truth_tolerance_s * S)) if truth else None
-    find_rejected = _rejected_images(spectra, tracks, options)
-    reference = options.settings.reference
+    find_truth = NearestMessage(truth, round(options.truth_tolerance_s * S), truth.stamp_ns) if truth else None
+    tolerance_ns = round(options.settings.sync_tolerance_s * S)
+    cameras = {name: tracks.cameras[name] for name in spectra}
+    find_rejected = {name: track.rejected_near(tolerance_ns) for name, track in cameras.items() if track.reason}
     for number, (ready, left_ns) in enumerate(simulate(tracks.arrivals(spectra), synchronizer)):
         indices = {name: item.item for name, item in ready.items.items()}
-        # As the node stamps its depth: by the reference's own image, offsets not applied, used or not.
-        anchor = indices.get(reference)
-        stamp_ns = ready.stamp_ns if anchor is None else tracks.cameras[reference].stamp_ns[anchor]
-        faults = {name: faults_of(tracks.cameras[name].faults[index]) for name, index in indices.items()}
-        left_out = tuple(leave_out(faults)) if options.settings.health.leave_out else ()
-        used = [name for name in indices if name not in left_out]
+        stamps_ns = {name: cameras[name].stamp_ns[index] for name, index in indices.items()}
+        stamp_ns = depth_stamp_ns(ready.stamp_ns, stamps_ns, options.settings.reference)
+        faults = {name: cameras[name].faults[index] for name, index in indices.items()}
+        used, left_out, _ = select(faults, options.settings)
         absent = {name: find(ready.stamp_ns, left_ns) for name, find in find_rejected.items() if name not in indices}
         yield SetPlan(
             bag, variant, number, stamp_ns,
-            {name: tracks.cameras[name].content(index) for name, index in indices.items()},
+            {name: cameras[name].content(index) for name, index in indices.items()},
             find_truth(stamp_ns) if find_truth else None,
             (left_ns - max(ready.items[name].received_ns for name in used or indices)) * 1e-6,
             {name: found for name, found in faults.items() if found},
-            left_out,
+            tuple(left_out),
             {name: ref for name, ref in absent.items() if ref is not None},
             consistency=truth is None and len(used) > 1 and number % CONSISTENCY_EVERY == 0,
         )  # fmt: skip
-
-
-def _rejected_images(
-    spectra: tuple[str, ...], tracks: Tracks, options: EvaluateOptions
-) -> dict[str, Callable[[int, int], MessageRef | None]]:
-    """For each camera what finds the image of an instant that was rejected: by the instant, and when its set left."""
-    offsets_ns = {name: round(options.settings.sync_offset_s[name] * S) for name in spectra}
-
-    def finder(name: str) -> Callable[[int, int], MessageRef | None]:
-        find = tracks.cameras[name].rejected_near(round(options.settings.sync_tolerance_s * S))
-        return lambda stamp_ns, log_ns: find(stamp_ns - offsets_ns[name], log_ns)
-
-    return {name: finder(name) for name in spectra if tracks.cameras[name].reason}
 
 
 def _matching_notes(where: str, synchronizer: SpectralSynchronizer) -> list[str]:

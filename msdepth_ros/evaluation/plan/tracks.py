@@ -14,14 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from msdepth_ros.bags.topics import Sources
+from msdepth_ros.core.behaviour import aligned_ns
 from msdepth_ros.core.errors import MsdepthError
+from msdepth_ros.core.health.findings import Fault
 from msdepth_ros.core.health.image import ImageFacts, ImageHealth
 from msdepth_ros.core.injection.faults import FaultSpan
 from msdepth_ros.core.settings import S
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import Look
 from msdepth_ros.evaluation.plan.faults import is_dropped
-from msdepth_ros.evaluation.plan.planned_sets import MessageRef, mask_of
+from msdepth_ros.evaluation.plan.planned_sets import MessageRef
 
 _NEAR_NS = S  # a rejected image recorded further from its instant is not told of: sets would wait for it in memory
 
@@ -63,17 +65,21 @@ class CameraTrack(Track):
         start_ns: Start of the recording, from which the times of faults count.
 
     Attributes:
+        aligned_ns: Stamps by which images are matched.
         source: Index of the image whose picture is shown; -1 for one that never comes, or cannot be used.
-        faults: What is wrong with each picture, as bits.
+        faults: What is wrong with each picture.
         reason: Why the first image that cannot be used cannot; empty if there is none.
     """
 
     def __init__(self, spectrum: str, topic: str, options: EvaluateOptions, start_ns: int) -> None:
         """Nothing has come yet."""
         super().__init__(topic)
-        self.source, self.faults = array("q"), array("H")
+        self.aligned_ns, self.source = array("q"), array("q")
+        self.faults: list[frozenset[Fault]] = []
+        self._alike: dict[frozenset[Fault], frozenset[Fault]] = {}  # so that an hour needs few of them
         self.reason = ""
-        self._health, self._limits = ImageHealth(spectrum), options.settings.health
+        self._spectrum, self._settings = spectrum, options.settings
+        self._health = ImageHealth(spectrum)
         self._injected = [fault for fault in options.faults if fault.spectrum == spectrum]
         self._start_ns = start_ns
         self._shown: tuple[int, ImageFacts] | None = None
@@ -83,6 +89,7 @@ class CameraTrack(Track):
         """Takes the next image, and judges it."""
         index = len(self.log_ns)
         super().add(look)
+        self.aligned_ns.append(aligned_ns(self._spectrum, look.stamp_ns, self._settings))
         frozen = self._shown is not None and self._has("freeze", look.log_ns)
         if look.facts is not None and not frozen:
             self._shown = (index, look.facts)
@@ -93,19 +100,20 @@ class CameraTrack(Track):
             self.reason = self.reason or look.reason
         if usable is None or dropped:
             self.source.append(-1)
-            self.faults.append(0)
+            self.faults.append(frozenset())
             return
         source, facts = usable
         self.source.append(source)
-        self.faults.append(mask_of(self._health.look(facts, look.log_ns, self._limits)))
+        faults = self._health.look(facts, look.log_ns, self._settings.health)
+        self.faults.append(self._alike.setdefault(faults, faults))
 
     def content(self, index: int) -> MessageRef:
         """The message at an index, with the picture that a fault may have put in its place."""
         return self.ref(self.source[index])._replace(stamp_ns=self.stamp_ns[index])
 
     def rejected_near(self, tolerance_ns: int) -> NearestMessage:
-        """Finds images that cannot be used."""
-        return NearestMessage(self, tolerance_ns, self._rejected)
+        """Finds images that cannot be used, by their aligned stamp."""
+        return NearestMessage(self, tolerance_ns, self.aligned_ns, self._rejected)
 
     def rejections(self) -> str:
         """How many images cannot be used, and why the first one cannot; empty if all can."""
@@ -129,7 +137,7 @@ class CameraTrack(Track):
 
 
 class Arrival(NamedTuple):
-    """An image as the synchronizer gets it: when, of which camera, its stamp, and its place in the track."""
+    """An image as the synchronizer gets it: when, of which camera, its aligned stamp, and its place in the track."""
 
     log_ns: int
     spectrum: str
@@ -190,7 +198,7 @@ class Tracks:
             track = self.cameras[name]
             for index, source in enumerate(track.source):
                 if source >= 0:
-                    yield Arrival(track.log_ns[index], name, track.stamp_ns[index], index)
+                    yield Arrival(track.log_ns[index], name, track.aligned_ns[index], index)
 
         return heapq.merge(*(of(name) for name in spectra), key=lambda arrival: arrival.log_ns)
 
@@ -201,13 +209,16 @@ class NearestMessage:
     Args:
         track: Where to look.
         tolerance_ns: Largest distance of the stamps.
+        stamps_ns: One for each message.
         indices: Of the messages that count; all of them where not given.
     """
 
-    def __init__(self, track: Track, tolerance_ns: int, indices: array[int] | None = None) -> None:
+    def __init__(
+        self, track: Track, tolerance_ns: int, stamps_ns: array[int], indices: array[int] | None = None
+    ) -> None:
         """Order the stamps."""
         self._track, self._tolerance_ns = track, tolerance_ns
-        stamps = np.array(track.stamp_ns, np.int64)
+        stamps = np.array(stamps_ns, np.int64)
         among = np.arange(len(stamps)) if indices is None else np.array(indices, np.int64)
         self._order = among[np.argsort(stamps[among], kind="stable")]
         self._stamps = stamps[self._order]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,20 @@ from numpy.typing import NDArray
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 
-from msdepth_ros.bags.bag import CAMERA_INFO, IMAGE, Bag, Payload, ros2_typestore
+from msdepth_ros.bags.bag import CAMERA_INFO, IMAGE, Payload, ros2_typestore
 from msdepth_ros.bags.calibration import TF_STATIC
-from msdepth_ros.core import published_images
+from msdepth_ros.core.behaviour import OUTPUT_IMAGES, OUTPUT_INFO, output_frame
 from msdepth_ros.core.camera.transforms import quaternion
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.planner import BagPlan, sources_of
+from msdepth_ros.evaluation.plan.planner import BagPlan
+from msdepth_ros.evaluation.recordings import Recording
 from msdepth_ros.evaluation.run.compute import Computed
+from msdepth_ros.evaluation.run.local import SinkOpener
 
 NODE = "/fused_depth"
 TF_MESSAGE = "tf2_msgs/msg/TFMessage"
-_INFO_TOPIC = f"{NODE}/{published_images.CAMERA_INFO}"
-OUTPUTS = {**{f"{NODE}/{name}": IMAGE for name in published_images.IMAGES}, _INFO_TOPIC: CAMERA_INFO}
+OUTPUTS = {f"{NODE}/{topic}": IMAGE for topic in OUTPUT_IMAGES} | {f"{NODE}/{OUTPUT_INFO}": CAMERA_INFO}
 """Topics of the results: named as the node names them."""
 _NEVER = QosTime(0x7FFFFFFF, 0x7FFFFFFF)
 _LATCHED = Qos(
@@ -33,7 +34,7 @@ _LATCHED = Qos(
 )  # fmt: skip
 
 
-def bag_sink(folder: Path, options: EvaluateOptions) -> Callable[[BagPlan, ExitStack], Callable[[Computed], None]]:
+def bag_sink(folder: Path, options: EvaluateOptions) -> SinkOpener:
     """What opens a recording for each that is evaluated: `folder`/NAME.
 
     Args:
@@ -41,8 +42,9 @@ def bag_sink(folder: Path, options: EvaluateOptions) -> Callable[[BagPlan, ExitS
         options: What is evaluated.
     """
 
-    def open_one(plan: BagPlan, stack: ExitStack) -> Callable[[Computed], None]:
-        return stack.enter_context(ResultBag(_place(folder, plan.name), plan, options)).take
+    def open_one(recording: Recording, plan: BagPlan, stack: ExitStack) -> ResultBag:
+        variant = plan.plans[0].variant
+        return stack.enter_context(ResultBag(_place(folder, plan.name), recording, variant, options))
 
     return open_one
 
@@ -72,32 +74,32 @@ class ResultBag:
 
     Args:
         path: Its folder.
-        plan: Of the recording that is evaluated.
+        recording: That is evaluated.
+        variant: Whose results are written.
         options: What is evaluated.
 
     Raises:
         MsdepthError: There is something in the folder already, or it cannot be written.
     """
 
-    def __init__(self, path: Path, plan: BagPlan, options: EvaluateOptions) -> None:
+    def __init__(self, path: Path, recording: Recording, variant: str, options: EvaluateOptions) -> None:
         """Nothing is opened yet."""
-        self._path, self._plan, self._options = path, plan, options
+        self._path, self._recording, self._variant, self._options = path, recording, variant, options
         self._stack = ExitStack()
         self._types = ros2_typestore()
         self._connections: dict[str, Any] = {}
 
     def __enter__(self) -> ResultBag:
-        """Open both recordings."""
+        """Open the file."""
         require_room(self._path.parent, [self._path.name])
         with ExitStack() as stack:
-            bag = stack.enter_context(Bag(self._plan.path))
             self._writer = Writer(self._path, version=9, storage_plugin=StoragePlugin.MCAP)
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
             try:
                 stack.enter_context(self._writer)
             except (OSError, WriterError) as error:
                 raise MsdepthError(f"--write-bag: {self._path} cannot be written: {error}") from error
-            self._inputs = self._open_inputs(bag)
+            self._inputs = self._open_inputs()
             self._next = next(self._inputs, None)
             self._stack = stack.pop_all()
         return self
@@ -111,21 +113,20 @@ class ResultBag:
     def take(self, computed: Computed) -> None:
         """Writes what the node would have published for a set; sets of other variants are left out."""
         planned = computed.planned
-        if planned.variant != self._plan.plans[0].variant:
+        if planned.variant != self._variant:
             return
         log_ns = max(ref.log_ns for ref in planned.used.values()) + round(planned.wait_ms * 1e6)
         self._copy_until(log_ns)
-        header = self._header(planned.stamp_ns, computed.frame_id)
-        limits = {"min_m": self._options.settings.depth_min_m, "max_m": computed.max_m}
-        for name in published_images.IMAGES:
-            image = published_images.published_image(name, computed.result, computed.depth_m, **limits)
-            self._write(f"{NODE}/{name}", log_ns, self._image(header, *image))
-        info = self._camera_info(header, computed.depth_m.shape, computed.result.intrinsics)
-        self._write(_INFO_TOPIC, log_ns, info)
+        published = computed.published
+        header = self._header(published.stamp_ns, published.frame_id)
+        for topic in OUTPUT_IMAGES:
+            self._write(f"{NODE}/{topic}", log_ns, self._image(header, *published.image(topic)))
+        info = self._camera_info(header, published.depth_m.shape, published.result.intrinsics)
+        self._write(f"{NODE}/{OUTPUT_INFO}", log_ns, info)
 
-    def _open_inputs(self, bag: Bag) -> Iterator[Payload]:
+    def _open_inputs(self) -> Iterator[Payload]:
         """Declares all topics; returns the messages to copy."""
-        sources = sources_of(bag, self._options)
+        bag, sources = self._recording.bag, self._recording.sources
         used = [topic for camera in sources.cameras.values() for topic in camera if topic]
         used += [topic for topic in sources.truth or () if topic]
         used += [TF_STATIC] if TF_STATIC in bag.topics else []
@@ -136,22 +137,22 @@ class ResultBag:
                 topic, kind, typestore=self._types, offered_qos_profiles=qos
             )
         if TF_STATIC not in used:
-            self._write_transforms(bag)
-        begin_ns, end_ns = self._options.window_ns(bag.start_ns)
+            self._write_transforms()
+        begin_ns, end_ns = self._recording.window_ns
         return bag.payloads(used, start_ns=begin_ns, stop_ns=end_ns)
 
-    def _write_transforms(self, bag: Bag) -> None:
+    def _write_transforms(self) -> None:
         """Publishes the poses of a rig file, which the recording lacks."""
-        sources, reference = sources_of(bag, self._options), self._options.settings.reference
-        calibration = self._options.load_calibration(bag, sources)
-        parent = calibration.frames.get(reference) or f"{reference}_optical_frame"
+        start_ns, calibration = self._recording.bag.start_ns, self._recording.calibration
+        reference = self._options.settings.reference
+        parent = output_frame(calibration.frames, reference)
         transforms = []
         for label, frame in calibration.frames.items():
             if label == reference or not frame:
                 continue
             pose = calibration.rig.view_from_reference(reference, label)
-            transforms.append(self._transform(self._header(bag.start_ns, parent), frame, pose))
-        self._write(TF_STATIC, bag.start_ns, self._types.types[TF_MESSAGE](transforms=transforms))
+            transforms.append(self._transform(self._header(start_ns, parent), frame, pose))
+        self._write(TF_STATIC, start_ns, self._types.types[TF_MESSAGE](transforms=transforms))
 
     def _copy_until(self, log_ns: int | None) -> None:
         """Copies the inputs that were recorded up to a time, so that the file is in order."""

@@ -12,27 +12,27 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.bags.bag import Bag, Payload
-from msdepth_ros.bags.calibration import Calibration
+from msdepth_ros.bags.bag import Payload
 from msdepth_ros.bags.read_ahead import ReadAhead
+from msdepth_ros.core.behaviour import Published, output_frame, publishable, select
+from msdepth_ros.core.camera.images import DecodedImage
 from msdepth_ros.core.camera.rig import RigViews
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health.cameras import leave_out, nothing_usable
 from msdepth_ros.core.model.engine import DepthEngine, DepthResult, NetworkInput
-from msdepth_ros.core.model.published_depth import published_depth_m
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import CameraImages
 from msdepth_ros.evaluation.plan.planned_sets import Plan, SetPlan
-from msdepth_ros.evaluation.plan.planner import sources_of
+from msdepth_ros.evaluation.recordings import Recording
 from msdepth_ros.evaluation.run.collector import Collector, Gathered, Key, key_of
-from msdepth_ros.evaluation.run.snapshots import make_snapshot
-from msdepth_ros.results.frame import FrameRecord, SetResult, Timings
+from msdepth_ros.report.frame_pictures import PictureKeeper
+from msdepth_ros.results.frame import FrameRecord, Timings
+from msdepth_ros.results.moments import Moment
 from msdepth_ros.scoring.ground_truth import Truth, TruthReader
 from msdepth_ros.scoring.scores import agreement, mean_confidences, score_against
 
@@ -40,6 +40,8 @@ _AHEAD_BYTES = 256 * 1024 * 1024
 _AHEAD_SETS = 6
 _BEHIND_SETS = 4
 _DECODED_KEPT = 4
+_PICTURE_WIDTH_PX = 640
+"""Pictures of inputs are reduced to this width."""
 
 
 class Computed(NamedTuple):
@@ -47,17 +49,18 @@ class Computed(NamedTuple):
 
     Attributes:
         planned: The set.
-        result: Of the network.
-        depth_m: float32 [H,W] as published.
-        max_m: From here on it is beyond range, metres.
-        frame_id: Of the reference camera.
+        published: What goes out for it.
     """
 
     planned: SetPlan
-    result: DepthResult
-    depth_m: NDArray[np.float32]
-    max_m: float
-    frame_id: str
+    published: Published
+
+
+class ComputedSink(Protocol):
+    """Takes everything that the node would publish, set after set."""
+
+    def take(self, computed: Computed) -> None:
+        """Takes what goes out for a set; called in the caller's thread of `run`."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Job:
 
     Attributes:
         planned: As planned.
-        images: What the network gets, by spectrum; for pictures, also what is left out.
+        images: By spectrum; also what is left out, for its picture.
         prepared: The same as network input, and that of each spectrum alone where it is wanted.
         prepare_ms: How long that took, for one of them.
         truth: None where there is none, or it cannot be used.
@@ -92,28 +95,25 @@ class Scene:
     """Everything about one recording that all its sets share.
 
     Args:
-        bag: An open recording.
+        recording: The recording.
         options: What to do.
         engine: The network.
         variants: How many variants share the images.
 
     Raises:
-        MsdepthError: A topic or a camera's calibration is missing.
+        MsdepthError: A camera cannot be mapped to the network's image.
     """
 
-    def __init__(self, bag: Bag, options: EvaluateOptions, engine: DepthEngine, variants: int = 1) -> None:
-        """Read the calibration."""
-        self.bag, self.options, self.engine = bag, options, engine
-        self.sources = sources_of(bag, options)
-        reference = options.settings.reference
-        self.calibration: Calibration = options.load_calibration(bag, self.sources)
-        self.views: RigViews = self.calibration.rig.views(engine.info.width, engine.info.height, reference)
-        self.frame_id = self.calibration.frames.get(reference) or f"{reference}_optical_frame"
-        self.max_m = min(options.settings.depth_max_m, engine.info.max_m)
-        self._images = CameraImages(bag, self.calibration, options)
+    def __init__(self, recording: Recording, options: EvaluateOptions, engine: DepthEngine, variants: int = 1) -> None:
+        """Prepare the geometry."""
+        self.bag, self.options, self.engine = recording.bag, options, engine
+        reference, calibration = options.settings.reference, recording.calibration
+        self.views: RigViews = calibration.rig.views(engine.info.width, engine.info.height, reference)
+        self.frame_id = output_frame(calibration.frames, reference)
+        self._images = CameraImages(recording, options)
         self._truth = None
-        if self.sources.truth is not None:
-            self._truth = TruthReader(bag, self.sources.truth, self.calibration, self.views)
+        if recording.sources.truth is not None:
+            self._truth = TruthReader(recording.bag, recording.sources.truth, calibration, self.views)
         self._keep = _DECODED_KEPT * min(variants, 3)
         self._decoded: OrderedDict[Key, Any] = OrderedDict()
 
@@ -121,8 +121,7 @@ class Scene:
         """Decodes a set; what cannot be used is left out, as the node does, and noted."""
         planned, payloads = gathered
         images, problems = {}, []
-        wanted = planned.inputs if planned.snapshot else planned.used
-        for spectrum, ref in {**wanted, **planned.rejected}.items():
+        for spectrum, ref in {**planned.inputs, **planned.rejected}.items():
             image, why = self._once(key_of(ref), payloads, functools.partial(self._images.read, spectrum))
             if image is None:
                 problems.append(why)
@@ -145,12 +144,12 @@ class Scene:
         bits = self.options.settings.bits
         return tuple(self.engine.prepare(group, self.views, bits=bits) for group in groups)
 
-    def publish(self, result: DepthResult) -> NDArray[np.float32]:
-        """Depth as the node publishes it."""
-        settings = self.options.settings
-        return published_depth_m(
-            result, min_m=settings.depth_min_m, max_m=self.max_m, min_confidence=settings.output_min_confidence
-        )
+    def publish(self, planned: SetPlan, result: DepthResult) -> Published:
+        """What the node publishes for a set."""
+        return publishable(
+            result, stamp_ns=planned.stamp_ns, frame_id=self.frame_id, settings=self.options.settings,
+            model_max_m=self.engine.info.max_m,
+        )  # fmt: skip
 
     def _once(self, key: Key, payloads: Mapping[Key, Payload], read: Callable[[Payload], Any]) -> tuple[Any, str]:
         """Decodes a message once for all variants: the result, or None and why not."""
@@ -173,34 +172,36 @@ class Scene:
 
 
 def run(
-    path: Path,
+    recording: Recording,
     plans: Sequence[Plan],
     options: EvaluateOptions,
     engine: DepthEngine,
     *,
-    sink: Callable[[Computed], None] | None = None,
-) -> Iterator[SetResult]:
+    pictures: PictureKeeper | None = None,
+    sink: ComputedSink | None = None,
+) -> Iterator[FrameRecord]:
     """Computes planned sets of one recording.
 
     Args:
-        path: The recording.
+        recording: The recording.
         plans: Its sets, any variants, whole or slices.
         options: As they were planned with.
         engine: Made by `options.make_engine`, and warmed up.
-        sink: Called in this thread with everything the node would publish.
+        pictures: Takes the pictures that are worth showing.
+        sink: Gets everything the node would publish.
 
     Yields:
-        A result for each set, each variant in its order.
+        A record for each set, each variant in its order.
 
     Raises:
         MsdepthError: The recording cannot be read, or lacks something.
     """
-    with Bag(path) as bag, ThreadPoolExecutor(1, "score") as scorer:
-        scene = Scene(bag, options, engine, len(plans))
-        behind: deque[Future[SetResult]] = deque()
+    with ThreadPoolExecutor(1, "score") as scorer:
+        scene = Scene(recording, options, engine, len(plans))
+        behind: deque[Future[FrameRecord]] = deque()
         with ReadAhead(_jobs(scene, Collector(plans)), _AHEAD_BYTES, _AHEAD_SETS) as jobs:
             for job in jobs:
-                behind.append(scorer.submit(_score, scene, job, *_compute(scene, job, sink)))
+                behind.append(scorer.submit(_score, job, *_compute(scene, job, sink), pictures))
                 while len(behind) > _BEHIND_SETS or (behind and behind[0].done()):
                     yield behind.popleft().result()
         while behind:
@@ -218,12 +219,13 @@ def _jobs(scene: Scene, collector: Collector) -> Iterator[Job]:
 
 
 def _compute(
-    scene: Scene, job: Job, sink: Callable[[Computed], None] | None
-) -> tuple[DepthResult | None, list[DepthResult], float, str]:
-    """Runs the network on a set: the result, that of each spectrum alone where it is wanted, time, and what failed."""
+    scene: Scene, job: Job, sink: ComputedSink | None
+) -> tuple[Published | None, list[DepthResult], float, str]:
+    """Runs the network on a set: the output, that of each spectrum alone where it is wanted, time, and what failed."""
+    planned = job.planned
     if not job.prepared:
-        reasons = {} if job.planned.used else leave_out(job.planned.faults)
-        return None, [], 0.0, nothing_usable(reasons) if reasons else "no image of the set can be used"
+        faults = {name: planned.faults.get(name, frozenset()) for name in planned.inputs}
+        return None, [], 0.0, select(faults, scene.options.settings).failure or "no image of the set can be used"
     started = time.perf_counter()
     try:
         result = scene.engine.compute(job.prepared[0])
@@ -231,14 +233,20 @@ def _compute(
         singles = [scene.engine.compute(alone) for alone in job.prepared[1:]]
     except MsdepthError as error:
         return None, [], 0.0, str(error)
+    published = scene.publish(planned, result)
     if sink is not None:
-        sink(Computed(job.planned, result, scene.publish(result), scene.max_m, scene.frame_id))
-    return result, singles, compute_ms, ""
+        sink.take(Computed(planned, published))
+    return published, singles, compute_ms, ""
 
 
 def _score(
-    scene: Scene, job: Job, result: DepthResult | None, singles: list[DepthResult], compute_ms: float, failure: str
-) -> SetResult:
+    job: Job,
+    published: Published | None,
+    singles: list[DepthResult],
+    compute_ms: float,
+    failure: str,
+    pictures: PictureKeeper | None,
+) -> FrameRecord:
     """Makes the record of a set."""
     planned = job.planned
     stamps = [ref.stamp_ns for ref in planned.inputs.values()]
@@ -247,12 +255,12 @@ def _score(
         "truth_stamp_ns": None if planned.truth is None else planned.truth.stamp_ns,
         "health": planned.health,
         "error": "; ".join(filter(None, (failure, *job.problems))),
-        "spectra": () if result is None else result.spectra,
+        "spectra": () if published is None else published.result.spectra,
     }
     identity = (planned.bag, planned.variant, planned.number, planned.stamp_ns)
-    if result is None:
-        return SetResult(FrameRecord(*identity, **values), None)
-    depth_m = scene.publish(result)
+    if published is None:
+        return FrameRecord(*identity, **values)
+    result, depth_m = published.result, published.depth_m
     if job.truth is not None:
         values |= score_against(job.truth, depth_m, result.confidence)
     values["confidence"], values["view_confidence"] = mean_confidences(result)
@@ -260,6 +268,31 @@ def _score(
     values["consistency"] = {name: share for name, share in shares.items() if share is not None}
     values["timings"] = Timings(result.inference_ms, compute_ms, planned.wait_ms + compute_ms)
     record = FrameRecord(*identity, **values)
-    return SetResult(
-        record, make_snapshot(record, job.images, result, depth_m, job.truth) if planned.snapshot else None
+    if pictures is not None:
+        pictures.take(record, planned.pictures, functools.partial(_moment, record, job, published))
+    return record
+
+
+def _moment(record: FrameRecord, job: Job, published: Published) -> Moment[FrameRecord]:
+    """The pictures of a set."""
+    result, truth = published.result, job.truth
+    confidences = {"confidence": result.confidence, **result.view_confidence}
+    return Moment(
+        record=record,
+        inputs={name: _reduced(image) for name, image in job.images.items()},
+        depth_m=published.depth_m,
+        confidences={name: np.round(255 * np.clip(c, 0, 1)).astype(np.uint8) for name, c in confidences.items()},
+        truth_m=None if truth is None else truth.depth_m,
+        depth_at_truth_m=None if truth is None else truth.sample(published.depth_m),
+        fx_over_fy=float(result.intrinsics[0, 0] / result.intrinsics[1, 1]),
     )
+
+
+def _reduced(image: NDArray[Any]) -> DecodedImage:
+    """An image as the network gets it, smaller where it is large."""
+    encoding = "rgb8" if image.ndim == 3 else "mono8" if image.dtype == np.uint8 else "mono16"
+    height, width = image.shape[:2]
+    if width > _PICTURE_WIDTH_PX:
+        size = _PICTURE_WIDTH_PX, max(1, round(height * _PICTURE_WIDTH_PX / width))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return DecodedImage(image, encoding)

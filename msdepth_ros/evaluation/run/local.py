@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
@@ -15,12 +13,28 @@ from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import cpu_count
 from msdepth_ros.evaluation.plan.planned_sets import Plan
 from msdepth_ros.evaluation.plan.planner import BagPlan, plan_bag
-from msdepth_ros.evaluation.run.compute import Computed, run
-from msdepth_ros.report.frame_pictures import FramePictures, RecordKey, encode
+from msdepth_ros.evaluation.recordings import Recording, Recordings
+from msdepth_ros.evaluation.run.compute import ComputedSink, run
+from msdepth_ros.report.frame_pictures import FramePictures, PictureKeeper, ShownPictures
 from msdepth_ros.results.frame import FrameRecord
 from msdepth_ros.results.parquet import FrameWriter, read_frames
 
-Sink = Callable[[Computed], None]
+
+class SinkOpener(Protocol):
+    """Opens what takes everything that the node would publish of a recording."""
+
+    def __call__(self, recording: Recording, plan: BagPlan, stack: ExitStack, /) -> ComputedSink:
+        """Opens it; the stack closes it."""
+
+
+class Progress(Protocol):
+    """Is told how far an evaluation is."""
+
+    def __call__(self, done: int, total: int, /) -> None:
+        """Sets that are finished, and those planned so far."""
+
+    def say(self, text: str, /) -> None:
+        """What is being done while there is nothing to count."""
 
 
 class Evaluation(Protocol):
@@ -43,8 +57,8 @@ class Evaluation(Protocol):
     def records(self) -> Iterator[FrameRecord]:
         """All records in the order of `record_key`; may be asked for several times."""
 
-    def pictures(self, keys: Collection[RecordKey]) -> Iterator[FramePictures]:
-        """The pictures of some sets."""
+    def pictures(self) -> Iterable[FramePictures]:
+        """The pictures that are worth showing, in any order."""
 
     def close(self) -> None:
         """Everything is written: removes what was kept on the way."""
@@ -56,27 +70,28 @@ class LocalEvaluation:
     Args:
         bags: Recordings by name.
         options: What to do.
+        recordings: Opens the recordings.
         folder: Where the records of each recording are kept until they are put together.
         engine: Made by `options.make_engine`, and warmed up.
-        progress: Called with the sets done and the sets planned so far.
-        sinks: Opens, for a plan, what takes everything the node would publish for the variant with all cameras.
-        say: Called with what is being done while there is nothing to count.
+        progress: Told after each set.
+        sinks: Opens what takes everything the node would publish for the variant with all cameras.
     """
 
     def __init__(
         self,
         bags: Mapping[str, Path],
         options: EvaluateOptions,
+        recordings: Recordings,
         folder: Path,
         engine: DepthEngine,
-        progress: Callable[[int, int], None],
-        sinks: Callable[[BagPlan, ExitStack], Sink] | None = None,
-        say: Callable[[str], None] | None = None,
+        progress: Progress,
+        sinks: SinkOpener | None = None,
     ) -> None:
         """Nothing is started yet."""
-        self._bags, self._options, self._folder, self._engine = bags, options, folder, engine
-        self._progress, self._sinks, self._say = progress, sinks, say
+        self._bags, self._options, self._recordings = bags, options, recordings
+        self._folder, self._engine, self._progress, self._sinks = folder, engine, progress, sinks
         self._plans: dict[str, BagPlan] = {}
+        self._shown = ShownPictures(())
         self._done = 0
         self.failed: dict[str, str] = {}
         self.notes: list[str] = []
@@ -86,25 +101,25 @@ class LocalEvaluation:
     def run(self) -> None:
         """Computes every recording; afterwards `failed` tells which of them could not be."""
         for name, path in self._bags.items():
-            tell = functools.partial(self._tell_looking, name)
-            tell(0.0)
             try:
-                self._plans[name] = plan_bag(path, name, self._options, threads=cpu_count(), tell=tell)
+                self._plans[name] = self._plan_bag(name, path)
             except MsdepthError as error:
                 self.failed[name] = str(error)
         total = sum(len(plan) for bag in self._plans.values() for plan in bag.plans)
         if total:
             self._progress(0, total)
-        for name, bag in list(self._plans.items()):
+        self._shown = ShownPictures(bag.pictures.variant for bag in self._plans.values())
+        for name, bag in sorted(self._plans.items()):
             before = self._done
             try:
                 self._run_bag(bag, total)
-                self.notes += bag.notes
             except MsdepthError as error:
                 self.failed[name] = str(error)
                 del self._plans[name]
                 total -= sum(len(plan) for plan in bag.plans) - (self._done - before)
                 self._progress(self._done, total)
+        self.failed = {name: self.failed[name] for name in self._bags if name in self.failed}
+        self.notes = [note for name in self._bags if name in self._plans for note in self._plans[name].notes]
 
     def records(self) -> Iterator[FrameRecord]:
         """All records in the order of `record_key`."""
@@ -112,33 +127,34 @@ class LocalEvaluation:
             for plan in sorted(self._plans[name].plans, key=lambda plan: (-len(plan.variant.split("+")), plan.variant)):
                 yield from read_frames(self._part(plan))
 
-    def pictures(self, keys: Collection[RecordKey]) -> Iterator[FramePictures]:
-        """The pictures of some sets: these are computed again."""
-        for (name, _, variant), group in itertools.groupby(sorted(keys), key=lambda key: key[:3]):
-            bag = self._plans[name]
-            numbers = {key[3] for key in group}
-            plan = next(plan for plan in bag.plans if plan.variant == variant).pictures_of(numbers)
-            for result in run(bag.path, [plan], self._options, self._engine):
-                if result.snapshot is not None:
-                    yield encode(result.snapshot)
+    def pictures(self) -> Iterable[FramePictures]:
+        """The pictures that are worth showing; they were taken on the way."""
+        return self._shown
 
     def close(self) -> None:
         """Nothing to do: the folder is the caller's."""
 
-    def _tell_looking(self, name: str, share: float) -> None:
-        """Says how much of a recording has been looked at."""
-        if self._say:
-            self._say(f"looking at the images of {name}, {int(100 * share)} %")
+    def _plan_bag(self, name: str, path: Path) -> BagPlan:
+        """Plans one recording."""
+
+        def tell(share: float) -> None:
+            self._progress.say(f"looking at the images of {name}, {int(100 * share)} %")
+
+        tell(0.0)
+        recording = self._recordings.get(path)
+        return plan_bag(recording, name, self._options, threads=cpu_count(), progress=tell)
 
     def _run_bag(self, bag: BagPlan, total: int) -> None:
         """Computes one recording."""
+        recording, keeper = self._recordings.get(self._bags[bag.name]), PictureKeeper(bag.pictures)
         with ExitStack() as stack:
             writers = {plan.variant: stack.enter_context(FrameWriter(self._part(plan))) for plan in bag.plans}
-            sink = self._sinks(bag, stack) if self._sinks else None
-            for result in run(bag.path, bag.plans, self._options, self._engine, sink=sink):
-                writers[result.record.variant].add(result.record)
+            sink = self._sinks(recording, bag, stack) if self._sinks else None
+            for record in run(recording, bag.plans, self._options, self._engine, pictures=keeper, sink=sink):
+                writers[record.variant].add(record)
                 self._done += 1
                 self._progress(self._done, total)
+        self._shown.add(keeper.pictures(), bag.pictures)
 
     def _part(self, plan: Plan) -> Path:
         """Where the records of a recording and a variant are kept."""

@@ -8,7 +8,7 @@ finished when.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -20,7 +20,7 @@ from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import Window
 from msdepth_ros.evaluation.plan.planner import BagPlan
 from msdepth_ros.evaluation.workers.image_windows import IMAGES_PER_WINDOW
-from msdepth_ros.evaluation.workers.piece_content import unpack_plan, unpack_records
+from msdepth_ros.evaluation.workers.piece_content import unpack_pictures, unpack_plan, unpack_records
 from msdepth_ros.evaluation.workers.piece_store import PieceStore
 from msdepth_ros.evaluation.workers.pieces import SETS_PER_PIECE, Piece, cut, identity_of, part_digest, program_digest
 from msdepth_ros.evaluation.workers.ray_cluster import Done, RayWorkers
@@ -30,10 +30,9 @@ from msdepth_ros.evaluation.workers.tasks import (
     look_packed,
     plan_packed,
     providers_of,
-    run_pictures,
     run_piece,
 )
-from msdepth_ros.report.frame_pictures import FramePictures, RecordKey
+from msdepth_ros.report.frame_pictures import FramePictures, ShownPictures
 from msdepth_ros.results.frame import FrameRecord
 
 PIECES_FOLDER = "parts"
@@ -157,29 +156,15 @@ class Fleet:
                 for digest in bag.pieces:
                     yield from unpack_records(self._kept(digest), variant)
 
-    def pictures(self, keys: Collection[RecordKey]) -> Iterator[FramePictures]:
-        """The pictures of some sets, in any order: these sets are computed again, each on its own.
-
-        Args:
-            keys: Of records that `records` gave.
-
-        Raises:
-            MsdepthError: The recording cannot be read any more, or the cluster is lost.
-        """
-        waiting = deque(sorted(keys))
-        plan: BagPlan | None = None
-        while waiting or len(self._workers):
-            while waiting and len(self._workers) < self._workers.window:
-                key = waiting.popleft()
-                if plan is None or plan.name != key[0]:
-                    plan = unpack_plan(self._kept(self._bags[key[0]].identity))
-                part = next(part for part in plan.plans if part.variant == key[2]).pictures_of([key[3]])
-                self._workers.submit(key, run_pictures, self._task, plan.path, part)
-            done = self._workers.next_done()
-            if done.error:
-                self._workers.forget()
-                raise MsdepthError(f"{done.key[0]}: no pictures of set {done.key[3]}: {done.error}")
-            yield from done.value
+    def pictures(self) -> Iterable[FramePictures]:
+        """The pictures that are worth showing; they were taken on the way."""
+        names = sorted(set(self._bags) - set(self.failed))
+        ranges = {name: unpack_plan(self._kept(self._bags[name].identity)).pictures for name in names}
+        shown = ShownPictures(of.variant for of in ranges.values())
+        for name, of in ranges.items():
+            pieces = self._bags[name].pieces
+            shown.add([one for piece in pieces for one in unpack_pictures(self._kept(piece), of.variant)], of)
+        return shown
 
     def close(self) -> None:
         """Removes the pieces, unless recordings failed: the next run then needs the others' again."""
@@ -229,7 +214,7 @@ class Fleet:
     def _add(self, name: str, plan: BagPlan) -> None:
         """Cuts a plan; what is finished already is not done again."""
         bag = self._bags[name]
-        pieces = cut(plan.plans, bag.identity, sets=self._sets_per_piece)
+        pieces = cut(plan, bag.identity, sets=self._sets_per_piece)
         bag.variants = sorted((part.variant for part in plan.plans), key=lambda text: (-len(text.split("+")), text))
         bag.pieces = [piece.digest for piece in pieces]
         bag.notes = plan.notes

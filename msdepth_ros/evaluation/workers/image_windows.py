@@ -5,20 +5,18 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 
-from msdepth_ros.bags.bag import Bag
 from msdepth_ros.core.health.image import ImageFacts
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.camera_images import CameraImages, Look, Window, look_at_all
-from msdepth_ros.evaluation.plan.planner import prepare, sources_of
+from msdepth_ros.evaluation.plan.camera_images import Look, Window, look_at_all
+from msdepth_ros.evaluation.recordings import Recording
 
 IMAGES_PER_WINDOW = 2000
 """Some seconds of work."""
 MOST_WINDOWS = 100
-"""Of one recording: each opens it anew, which takes longer the longer it is."""
+"""Of one recording."""
 
 _LOOK = np.dtype(
     [("topic", np.uint8), ("log_ns", np.int64), ("stamp_ns", np.int64), ("reason", np.int32)]
@@ -26,21 +24,16 @@ _LOOK = np.dtype(
 )
 
 
-def windows_of(path: Path, options: EvaluateOptions, images: int = IMAGES_PER_WINDOW) -> list[Window]:
+def windows_of(recording: Recording, images: int = IMAGES_PER_WINDOW) -> list[Window]:
     """Cuts what is to be evaluated of a recording into times with about equally many images.
 
     Args:
-        path: The recording.
-        options: Its topics and times.
+        recording: The recording.
         images: About how many in each window at most; more where there would be too many windows.
-
-    Raises:
-        MsdepthError: The recording cannot be read, or lacks something.
     """
-    with Bag(path) as bag:
-        topics = [camera.image for camera in sources_of(bag, options).cameras.values()]
-        begin_ns, end_ns = options.window_ns(bag.start_ns)
-        times = np.sort(np.concatenate([bag.times_ns(topic) for topic in topics]))
+    begin_ns, end_ns = recording.window_ns
+    topics = [camera.image for camera in recording.sources.cameras.values()]
+    times = np.sort(np.concatenate([recording.bag.times_ns(topic) for topic in topics]))
     first = 0 if begin_ns is None else np.searchsorted(times, begin_ns)
     times = times[first : len(times) if end_ns is None else np.searchsorted(times, end_ns)]
     count = min(MOST_WINDOWS, -(-len(times) // images)) or 1
@@ -49,16 +42,13 @@ def windows_of(path: Path, options: EvaluateOptions, images: int = IMAGES_PER_WI
     return list(zip([begin_ns, *edges], [*edges, end_ns], strict=True))
 
 
-def look_at_window(path: Path, options: EvaluateOptions, window_ns: Window) -> bytes:
+def look_at_window(recording: Recording, options: EvaluateOptions, window_ns: Window) -> bytes:
     """Looks at one part of a recording.
 
     Raises:
-        MsdepthError: The recording is damaged, or lacks something.
+        MsdepthError: The recording is damaged.
     """
-    with Bag(path) as bag:
-        sources, calibration = prepare(bag, options)
-        images = CameraImages(bag, calibration, options)
-        return pack_looks(look_at_all(bag, sources, images, window_ns, threads=1))
+    return pack_looks(look_at_all(recording, options, window_ns=window_ns))
 
 
 def pack_looks(looks: Iterable[Look]) -> bytes:

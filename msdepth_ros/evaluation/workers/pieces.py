@@ -21,11 +21,13 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.planned_sets import Plan
+from msdepth_ros.evaluation.plan.planner import BagPlan
+from msdepth_ros.report.frame_pictures import PictureRange
 
 SETS_PER_PIECE = 200
 """Some ten seconds of work: long beside the start of a piece, short beside what a lost worker or an interrupt costs."""
 MOST_PIECES = 100
-"""Of one recording: each piece opens it anew, which takes longer the longer it is."""
+"""Of one recording."""
 _EDGE_BYTES = 65536
 _LIBRARIES = ("numpy", "onnxruntime", "opencv-python-headless", "rosbags")
 _DECIDING = ("core", "bags", "results", "scoring", "evaluation")
@@ -39,37 +41,39 @@ class Piece(NamedTuple):
         digest: Of everything that decides its result.
         plans: One for each variant that has sets here.
         sets: How many sets all of them have together.
+        pictures: Whose pictures are taken.
     """
 
     digest: str
     plans: tuple[Plan, ...]
     sets: int
+    pictures: PictureRange
 
 
-def cut(plans: Sequence[Plan], identity: str, *, sets: int = SETS_PER_PIECE) -> list[Piece]:
+def cut(plan: BagPlan, identity: str, *, sets: int = SETS_PER_PIECE) -> list[Piece]:
     """Cuts the plans of one recording at common times, so that a piece decodes each image once.
 
     Where it cuts depends on the plans alone, not on who works.
 
     Args:
-        plans: One for each variant.
+        plan: Of the recording.
         identity: Of the recording, the options, the model and the program (see `identity_of`).
         sets: About how many sets a piece has at most, over all variants; more where there would be too many pieces.
     """
-    times = [_progress(plan) for plan in plans]
+    times = [_progress(part) for part in plan.plans]
     together = np.sort(np.concatenate([np.zeros(0, np.int64), *times]))
     count = min(MOST_PIECES, -(-len(together) // sets)) or 1
     step = -(-len(together) // count) or 1  # equal pieces, so that the last one does not leave workers idle
     edges = np.unique(together[step::step])
     parts = []
-    for plan, time in zip(plans, times, strict=True):
-        stops = [0, *np.searchsorted(time, edges).tolist(), len(plan)]
-        parts.append([plan[begin:end] for begin, end in zip(stops, stops[1:], strict=False)])
+    for part, time in zip(plan.plans, times, strict=True):
+        stops = [0, *np.searchsorted(time, edges).tolist(), len(part)]
+        parts.append([part[begin:end] for begin, end in zip(stops, stops[1:], strict=False)])
     pieces = []
     for members in zip(*parts, strict=True):
-        some: tuple[Plan, ...] = tuple(plan for plan in members if len(plan))
+        some: tuple[Plan, ...] = tuple(part for part in members if len(part))
         if some:
-            pieces.append(Piece(_digest(identity, some), some, sum(map(len, some))))
+            pieces.append(Piece(_digest(identity, some), some, sum(map(len, some)), plan.pictures))
     return pieces
 
 

@@ -1,9 +1,10 @@
-"""What a worker of a fleet does: look at a recording, plan it, compute a piece of it, make pictures."""
+"""What a worker of a fleet does: look at a recording, plan it, compute a piece of it."""
 
 from __future__ import annotations
 
 import functools
 import itertools
+import pickle
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +16,13 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.model.engine import DepthEngine, default_model_path
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import Window
-from msdepth_ros.evaluation.plan.planned_sets import Plan
 from msdepth_ros.evaluation.plan.planner import plan_bag
+from msdepth_ros.evaluation.recordings import Recording, Recordings
 from msdepth_ros.evaluation.run.compute import run
 from msdepth_ros.evaluation.workers.image_windows import look_at_window, unpack_looks, windows_of
-from msdepth_ros.evaluation.workers.piece_content import pack_plan, pack_records
+from msdepth_ros.evaluation.workers.piece_content import pack_piece, pack_plan
 from msdepth_ros.evaluation.workers.pieces import Piece, program_digest
-from msdepth_ros.report.frame_pictures import FramePictures, encode
+from msdepth_ros.report.frame_pictures import PictureKeeper
 from msdepth_ros.results.frame import record_key
 
 
@@ -41,28 +42,25 @@ class Task(NamedTuple):
 
 def find_windows(task: Task, path: Path, images: int) -> list[Window]:
     """Cuts a recording into parts to look at."""
-    _check_program(task)
-    return windows_of(path, task.options, images)
+    return windows_of(_recording(task, path), images)
 
 
 def look_packed(task: Task, path: Path, window_ns: Window) -> bytes:
     """Looks at a part of a recording."""
-    _check_program(task)
-    return look_at_window(path, task.options, window_ns)
+    return look_at_window(_recording(task, path), task.options, window_ns)
 
 
 def plan_packed(task: Task, path: Path, name: str, looks: Sequence[bytes] = ()) -> bytes:
     """Plans a recording, with looks at all its parts if there are any."""
-    _check_program(task)
     taken = itertools.chain.from_iterable(map(unpack_looks, looks)) if looks else None
-    return pack_plan(plan_bag(path, name, task.options, looks=taken))
+    return pack_plan(plan_bag(_recording(task, path), name, task.options, looks=taken))
 
 
 def run_piece(task: Task, path: Path, piece: Piece) -> bytes:
-    """Computes the records of a piece."""
-    engine = _engine_of(task)
-    records = [result.record for result in run(path, piece.plans, task.options, engine)]
-    return pack_records(sorted(records, key=record_key))
+    """Computes the records of a piece, and the pictures of some of them."""
+    keeper = PictureKeeper(piece.pictures)
+    records = run(_recording(task, path), piece.plans, task.options, _engine_of(task), pictures=keeper)
+    return pack_piece(sorted(records, key=record_key), keeper.pictures())
 
 
 def providers_of(task: Task) -> tuple[str, ...]:
@@ -70,10 +68,16 @@ def providers_of(task: Task) -> tuple[str, ...]:
     return _engine_of(task).providers
 
 
-def run_pictures(task: Task, path: Path, part: Plan) -> list[FramePictures]:
-    """Computes some sets for their pictures."""
-    results = run(path, [part], task.options, _engine_of(task))
-    return [encode(result.snapshot) for result in results if result.snapshot is not None]
+def _recording(task: Task, path: Path) -> Recording:
+    """A recording, which this worker opens once."""
+    _check_program(task)
+    return _recordings(pickle.dumps(task.options)).get(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _recordings(options: bytes) -> Recordings:
+    """What this worker has open for pickled options, until it ends."""
+    return Recordings(pickle.loads(options))  # noqa: S301  it was pickled above
 
 
 def _engine_of(task: Task) -> DepthEngine:

@@ -13,7 +13,7 @@ from msdepth_ros.report.page.gallery import Gallery, frame_data, moment_view
 from msdepth_ros.report.page.render import Plot, Table, embedded, plot, render
 from msdepth_ros.report.page.series import Latencies, Series, collect
 from msdepth_ros.results.compare import Comparison
-from msdepth_ros.results.frame import FrameRecord, Snapshot, Summary
+from msdepth_ros.results.frame import FrameRecord, Summary
 
 PICTURES_BYTES = 8_500_000
 """Of the page's 15 MB Plotly takes 5, the curves of many recordings up to one."""
@@ -36,7 +36,7 @@ def write_page(
     path: Path,
     summary: Summary,
     records: Iterable[FrameRecord],
-    snapshots: Iterable[Snapshot | FramePictures],
+    pictures: Iterable[FramePictures],
     comparison: Comparison | None = None,
     *,
     title: str = "",
@@ -48,18 +48,18 @@ def write_page(
         path: The HTML file.
         summary: Of all records.
         records: All of them, in the order of `record_key`; read once and not kept.
-        snapshots: The sets to show in pictures, in any order; read once, one at a time.
+        pictures: The sets to show in pictures, in any order; read once, one at a time.
         comparison: With another evaluation, if there is one.
         title: Heading; the recordings' names where it is empty.
         made: When; empty leaves it out.
     """
-    path.write_text(render_page(summary, records, snapshots, comparison, title=title, made=made), encoding="utf-8")
+    path.write_text(render_page(summary, records, pictures, comparison, title=title, made=made), encoding="utf-8")
 
 
 def render_page(
     summary: Summary,
     records: Iterable[FrameRecord],
-    snapshots: Iterable[Snapshot | FramePictures],
+    pictures: Iterable[FramePictures],
     comparison: Comparison | None = None,
     *,
     title: str = "",
@@ -73,7 +73,7 @@ def render_page(
     # of every recording, also of one without this variant, whose times would be 0; this variant's own where it is there
     ordered = sorted(series.items(), key=lambda item: item[0][1] == variant)
     starts_ns = {bag: one.buckets[0].start_ns for (bag, _), one in ordered}
-    gallery = Gallery(snapshots, PICTURES_BYTES)
+    gallery = Gallery(pictures, PICTURES_BYTES)
     scored = bool(summary.result()["sets_with_truth"])
     values: dict[str, Any] = {"title": title or _title(document["bags"]), "made": made, "scored": scored}
     values |= _overview(document, variant)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from msdepth_ros.report.frame_pictures import Candidate, FramePictures, candidate, encode, extremes
+from msdepth_ros.report.frame_pictures import Candidate, FramePictures, candidate, extremes
 from msdepth_ros.report.page.render import MomentView
 from msdepth_ros.report.page.texts import shown
-from msdepth_ros.results.frame import FrameRecord, Snapshot, record_key
+from msdepth_ros.results.frame import FrameRecord, record_key
 
 _WORTH_SAYING = ("abs_rel", "delta_1", "rmse")
 _FACTS = {"abs_rel": "AbsRel {}", "delta_1": "{} within a factor 1.25", "rmse": "RMSE {} m"}
@@ -23,13 +23,11 @@ class Gallery:
         budget_bytes: Most for all of them together; the frames to browse are thinned until they fit.
     """
 
-    def __init__(self, pictures: Iterable[Snapshot | FramePictures], budget_bytes: int) -> None:
-        """Encode and rank them."""
+    def __init__(self, pictures: Iterable[FramePictures], budget_bytes: int) -> None:
+        """Rank them."""
         found: dict[Any, FramePictures] = {}
         for one in pictures:
-            key = record_key(one.record)
-            if key not in found:
-                found[key] = one if isinstance(one, FramePictures) else encode(one)
+            found.setdefault(record_key(one.record), one)
         self._frames = [found[key] for key in sorted(found)]
         known = [one for one in (candidate(frame.record) for frame in self._frames) if one is not None]
         self.worst, self.best = ([found[key] for key in keys] for keys in extremes(known))

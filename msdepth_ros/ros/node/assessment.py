@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rclpy.node import Node
 
-from msdepth_ros.core.health.cameras import Health, blame_unmatched, judge_matching
+from msdepth_ros.core.health.cameras import blame_unmatched, judge_matching
 from msdepth_ros.core.health.findings import Fault, Finding, Level, S, Verdict, verdict_of
 from msdepth_ros.core.health.timing import clock_hint, nearest_skews_s
 from msdepth_ros.core.health.watchdog import Cause, Chain, sentence, why_no_depth
@@ -23,6 +23,7 @@ from msdepth_ros.ros.node.pipeline import Pipeline
 _DAY_S = 86_400
 _EARLIEST_NS = 631_152_000 * S  # 1990
 _LOOKS = 6  # five a second: counts are compared with those of one second ago
+_RECENT_S = 1.0
 
 
 class Task(NamedTuple):
@@ -55,9 +56,11 @@ class Assessment:
         self._begun_s = time.monotonic()
         self._past: deque[dict[str, SpectrumCounts]] = deque(maxlen=_LOOKS)
         self._findings: dict[str, list[Finding]] = {}
+        self._seen = pipeline.equipment.statistics.snapshot()
 
     def tasks(self) -> dict[str, Task]:
-        """Returns every task now; call it five times a second."""
+        """Returns every task now; call it five times a second. The other methods tell of the same moment."""
+        self._seen = self._pipeline.equipment.statistics.snapshot()
         matching = self._matching()
         findings = {camera.spectrum: self._judge(camera) for camera in self._pipeline.inputs}
         self._findings = blame_unmatched(findings, matching)
@@ -73,15 +76,14 @@ class Assessment:
 
     def published_ns(self) -> int | None:
         """When depth last came, steady time."""
-        return self._pipeline.equipment.statistics.look(lambda health, _: health.published_ns)
+        return self._seen.published_ns
 
     def causes(self) -> list[Cause]:
         """Why there is no depth."""
-        statistics = self._pipeline.equipment.statistics
-        alive, failure = statistics.look(lambda health, now: (health.alive(now), health.last_failure))
+        seen = self._seen
         chain = Chain(
-            cameras=self._findings, alive=alive, failure=failure, busy_s=self._pipeline.busy_s,
-            idle_s=min(statistics.age_s("formed"), time.monotonic() - self._begun_s), matching=self._why_no_set(),
+            cameras=self._findings, alive=seen.alive, failure=seen.last_failure, busy_s=self._pipeline.busy_s,
+            idle_s=min(seen.age_s("formed"), time.monotonic() - self._begun_s), matching=self._why_no_set(),
         )  # fmt: skip
         return why_no_depth(chain, self._silence_s())
 
@@ -98,8 +100,7 @@ class Assessment:
 
     def _judge(self, camera: CameraInput) -> list[Finding]:
         """All that is wrong with a camera: by itself, compared with others, and around it."""
-        statistics = self._pipeline.equipment.statistics
-        findings = statistics.look(lambda health, now: health.findings(camera.spectrum, now))
+        findings = list(self._seen.cameras[camera.spectrum].findings)
         if any(finding.fault in (Fault.SILENT, Fault.CALIBRATION) for finding in findings):
             obstacle = camera.obstacle()
             if obstacle is not None:
@@ -110,22 +111,21 @@ class Assessment:
         return [*findings, *camera.doubts(), *doubts]
 
     def _camera(self, camera: CameraInput) -> Task:
-        findings = self._findings[camera.spectrum]
-        statistics = self._pipeline.equipment.statistics
-
+        findings, seen = self._findings[camera.spectrum], self._seen.cameras[camera.spectrum]
         faults = ",".join(sorted({finding.fault.value for finding in findings}))
 
         def values() -> dict[str, Any]:
-            numbers = statistics.look(lambda health, now: _numbers(health, camera.spectrum, now))
-            return {"topic": camera.image_topic, "faults": faults, **numbers}
+            return {
+                "topic": camera.image_topic, "faults": faults, "received": seen.received, "rejected": seen.rejected,
+                "last_rejection": seen.last_rejection, "left_out": seen.left_out, "rate_hz": seen.rate_hz,
+                "age_s": seen.age_s, "stamp_skew_ms": 1e3 * seen.skew_s,
+            }  # fmt: skip
 
-        rate_hz = statistics.look(lambda health, now: health.spectra[camera.spectrum].timing.rate_hz(now))
-        verdict = verdict_of(findings, f"{rate_hz:.1f} Hz")
+        verdict = verdict_of(findings, f"{seen.rate_hz:.1f} Hz")
         return Task(verdict.level, verdict.message, values, faults)
 
     def _synchronizer(self, matching: Mapping[str, Verdict]) -> Task:
-        sets = self._pipeline.equipment.statistics.sets_by_spectra()
-        values: dict[str, Any] = {f"sets_{spectra}": count for spectra, count in sets.items()}
+        values: dict[str, Any] = {f"sets_{spectra}": count for spectra, count in self._seen.sets_by_spectra.items()}
         matcher = self._pipeline.matcher
         if not isinstance(matcher, SpectralSynchronizer):
             return Task(Level.OK, "matching by message_filters: only sets of all cameras", lambda: values)
@@ -142,7 +142,7 @@ class Assessment:
         return Task(worst.level, worst.message, lambda: values)
 
     def _inference(self) -> Task:
-        engine, statistics = self._pipeline.equipment.engine, self._pipeline.equipment.statistics
+        engine, seen = self._pipeline.equipment.engine, self._seen
         road = self.road()
 
         def values() -> dict[str, Any]:
@@ -150,40 +150,38 @@ class Assessment:
                 "model": engine.info.name, "model_version": engine.info.version, "model_path": engine.info.path,
                 "model_contract": engine.info.contract_version,
                 "ground_plane": engine.info.use_of_ground(self._pipeline.equipment.calibration.road()),
-                "providers": ",".join(engine.providers), "last_error": statistics.last_error,
-                **{name: statistics.count(name) for name in ("dropped", "dropped_while_idle", "skipped", "errors")},
-                **{f"inference_ms_{name}": value for name, value in statistics.inference_ms().items()},
+                "providers": ",".join(engine.providers), "last_error": seen.last_error,
+                **{name: seen.counts.get(name, 0) for name in ("dropped", "dropped_while_idle", "skipped", "errors")},
+                **{f"inference_ms_{name}": value for name, value in seen.inference_ms.items()},
             }  # fmt: skip
 
         if self._pipeline.busy_s > self._silence_s():
             return Task(Level.ERROR, f"one set has been computed for {self._pipeline.busy_s:.1f} s", values)
-        if statistics.recently("errors"):
-            return Task(Level.ERROR, statistics.last_error, values)
-        if statistics.recently("dropped"):
+        if seen.age_s("errors") <= _RECENT_S:
+            return Task(Level.ERROR, seen.last_error, values)
+        if seen.age_s("dropped") <= _RECENT_S:
             return Task(Level.WARN, "slower than the cameras: older sets are dropped", values)
         if road.problem:
             return Task(Level.WARN, f"the road is not known: {road.problem}", values)
         return Task(Level.OK, "running" if self._pipeline.enabled else "disabled by ~/enable", values)
 
     def _output(self) -> Task:
-        equipment = self._pipeline.equipment
-        statistics, subscribers = equipment.statistics, equipment.outputs.subscribers()
+        equipment, seen = self._pipeline.equipment, self._seen
+        subscribers = equipment.outputs.subscribers()
 
         def values() -> dict[str, Any]:
             return {
-                "sets_published": sum(statistics.sets_by_spectra().values()), "subscribers": subscribers,
-                "unusable_sets": statistics.count("unusable"),
-                "spectra": "+".join(statistics.look(lambda health, now: health.used(now))),
-                "frame_id": equipment.calibration.output_frame,
-                "rate_hz": statistics.look(lambda health, now: health.rate_hz(now)),
-                **{f"latency_ms_{name}": value for name, value in statistics.latency_ms().items()},
+                "sets_published": sum(seen.sets_by_spectra.values()), "subscribers": subscribers,
+                "unusable_sets": seen.counts.get("unusable", 0), "spectra": "+".join(seen.used),
+                "frame_id": equipment.calibration.output_frame, "rate_hz": seen.rate_hz,
+                **{f"latency_ms_{name}": value for name, value in seen.latency_ms.items()},
             }  # fmt: skip
 
         if not self._pipeline.enabled:
             return Task(Level.OK, "disabled by ~/enable", values)
         if not subscribers:
             return Task(Level.OK, "nobody subscribes: nothing is computed", values)
-        verdict = statistics.look(lambda health, now: health.judge(now))
+        verdict = seen.verdict
         if verdict.level is Level.ERROR:
             return Task(Level.ERROR, f"{verdict.message}: {sentence(self.causes())}", values)
         if hint := self._stamp_clock():
@@ -205,9 +203,7 @@ class Assessment:
 
     def _stamp_clock(self) -> str:
         """What to say where the cameras' stamps are those of another kind of clock than this computer's."""
-        newest = self._pipeline.equipment.statistics.look(
-            lambda health, _: [max(stamps) for one in health.spectra.values() if (stamps := one.timing.stamps_ns())]
-        )
+        newest = [max(camera.stamps_ns) for camera in self._seen.cameras.values() if camera.stamps_ns]
         now_ns = self._node.get_clock().now().nanoseconds
         if not newest or not now_ns:
             return ""
@@ -220,9 +216,7 @@ class Assessment:
 
     def _why_no_set(self) -> str:
         """How sets are built, and how far apart the stamps are."""
-        stamps = self._pipeline.equipment.statistics.look(
-            lambda health, _: {name: camera.timing.stamps_ns() for name, camera in health.spectra.items()}
-        )
+        stamps = {name: camera.stamps_ns for name, camera in self._seen.cameras.items()}
         skews = nearest_skews_s(stamps, self._pipeline.settings.reference)
         seen = ", ".join(f"{spectrum} {1e3 * skew_s:+.0f} ms" for spectrum, skew_s in skews.items()) or "none"
         settings = self._pipeline.settings
@@ -235,14 +229,3 @@ class Assessment:
         if settings.sync_policy != "spectral":
             advice += f"; sync.policy {settings.sync_policy} needs images of all cameras, spectral does not"
         return advice
-
-
-def _numbers(health: Health, spectrum: str, now_ns: int) -> dict[str, Any]:
-    """What is known of a camera."""
-    camera = health.spectra[spectrum]
-    return {
-        "received": camera.received, "rejected": camera.rejected, "last_rejection": camera.last_rejection,
-        "left_out": camera.left_out, "shutter": camera.shutter,
-        "rate_hz": camera.timing.rate_hz(now_ns), "age_s": camera.timing.age_s(now_ns),
-        "stamp_skew_ms": 1e3 * health.skews_s(now_ns).get(spectrum, 0.0),
-    }  # fmt: skip

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.time import Time
 
+from msdepth_ros.core.behaviour import output_frame
 from msdepth_ros.core.camera.frames import Frames, NoFrames, optical_doubts, same_frame_problem
 from msdepth_ros.core.camera.ground import NO_SOURCE, UNKNOWN, GroundPlane, GroundSource, find_ground
 from msdepth_ros.core.camera.model import CameraModel
@@ -300,7 +301,7 @@ class Calibration:
     @property
     def output_frame(self) -> str:
         """Frame id of everything published."""
-        return self._frames.get(self._reference) or f"{self._reference}{_OPTICAL}"
+        return output_frame(self._frames, self._reference)
 
     @property
     def reference_is_named(self) -> bool:

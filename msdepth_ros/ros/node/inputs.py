@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from msdepth_ros.core.behaviour import Refused, read_image
 from msdepth_ros.core.camera.camera_info import InfoChoice
 from msdepth_ros.core.camera.frames import camera_frame
-from msdepth_ros.core.camera.images import FULL_BITS, camera_image, image_size
+from msdepth_ros.core.camera.images import CameraImage, image_size
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.cameras import SILENT_AFTER_NS
 from msdepth_ros.core.health.findings import Fault, Finding, Level
 from msdepth_ros.core.health.timing import stamp_problem
+from msdepth_ros.core.settings import Settings
 from msdepth_ros.ros.messages import stamp_to_ns
 from msdepth_ros.ros.node.calibration import Calibration
 
@@ -36,18 +37,29 @@ class Frame(NamedTuple):
     """A checked image.
 
     Attributes:
-        image: as the engine takes it for its spectrum.
+        image: as the engine takes it for its spectrum, and its highest value.
         stamp_ns: as the driver stamped it, offsets not applied.
         encoding: as the driver named it.
         faults: what is wrong with the picture, once that is known.
-        peak: highest value of a 16-bit image of whose significant bits nobody has said anything; 0 for others.
     """
 
-    image: NDArray[Any]
+    image: CameraImage
     stamp_ns: int
     encoding: str = ""
     faults: frozenset[Fault] = frozenset()
-    peak: int = 0
+
+
+class FrameSink(Protocol):
+    """Takes what a camera gives; called in the executor."""
+
+    def accept(self, spectrum: str, frame: Frame) -> None:
+        """Takes a usable frame."""
+
+    def reject(self, spectrum: str, topic: str, refused: Refused) -> None:
+        """Is told of a message that is dropped, and whether the message itself or the calibration is at fault."""
+
+    def guard(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Wraps a callback so that no exception leaves it."""
 
 
 class CameraInput:
@@ -59,12 +71,9 @@ class CameraInput:
         node: to subscribe with.
         spectrum: of the camera.
         image_transport: raw or compressed.
-        bits: significant bits of 16-bit images.
+        settings: of the node.
         calibration: told of every new camera_info and frame id.
-        deliver: called with every usable frame.
-        reject: called for every message that is dropped, with the topic, the reason, and whether the message itself or
-            the calibration is at fault.
-        guard: wraps a callback so that no exception leaves it.
+        sink: gets every frame, and hears of every message that is dropped.
     """
 
     def __init__(
@@ -73,14 +82,12 @@ class CameraInput:
         spectrum: str,
         *,
         image_transport: str,
-        bits: int = FULL_BITS,
+        settings: Settings,
         calibration: Calibration,
-        deliver: Callable[[str, Frame], None],
-        reject: Callable[[str, str, Fault], None],
-        guard: Callable[[Callable[[Any], None]], Callable[[Any], None]],
+        sink: FrameSink,
     ) -> None:
-        self._node, self.spectrum, self._bits = node, spectrum, bits
-        self._calibration, self._deliver, self._reject = calibration, deliver, reject
+        self._node, self.spectrum, self._settings = node, spectrum, settings
+        self._calibration, self._sink = calibration, sink
         self._waiting: Image | CompressedImage | None = None
         self._infos = InfoChoice(spectrum)
         self._last_info: tuple[Any, ...] = ()
@@ -92,7 +99,7 @@ class CameraInput:
         self._other = ("compressed", f"{base}/compressed") if image_transport == "raw" else ("raw", base)
         kind, self.image_topic = (Image, base) if image_transport == "raw" else (CompressedImage, f"{base}/compressed")
         self.info_topic = node.resolve_topic_name(f"{spectrum}/camera_info")
-        on_image, self._on_info = guard(self._on_image), guard(self._on_camera_info)
+        on_image, self._on_info = sink.guard(self._on_image), sink.guard(self._on_camera_info)
         overrides = QoSOverridingOptions.with_default_policies()
         self._subscriptions = [
             node.create_subscription(kind, self.image_topic, on_image, _sensor_data(),
@@ -171,7 +178,7 @@ class CameraInput:
             camera = self._infos.offer(message)
             self._calibration.set_camera(self.spectrum, camera)
         except MsdepthError as error:
-            self._reject(self.info_topic, str(error), Fault.CALIBRATION)
+            self._sink.reject(self.spectrum, self.info_topic, Refused(str(error), Fault.CALIBRATION))
             return
         self._note_change(fields)
         self._last_info = fields
@@ -194,7 +201,7 @@ class CameraInput:
         self._image_frame = message.header.frame_id or self._image_frame
         self._tell_frame()
         if problem := stamp_problem(stamp_to_ns(message.header.stamp)):
-            self._reject(self.image_topic, problem, Fault.UNSTAMPED)
+            self._sink.reject(self.spectrum, self.image_topic, Refused(problem, Fault.UNSTAMPED))
             return
         # A compressed image of a few kilobytes can claim to be huge: it is not decoded to find out.
         claimed = image_size(message)
@@ -202,25 +209,19 @@ class CameraInput:
         if camera is None:
             if self._waiting is not None:
                 text = f"no usable camera_info on {self.info_topic} yet; publish it"
-                self._reject(self.image_topic, text, Fault.CALIBRATION)
+                self._sink.reject(self.spectrum, self.image_topic, Refused(text, Fault.CALIBRATION))
             self._waiting = message
             return
-        try:
-            if claimed is None or claimed == (camera.width, camera.height):
-                image, peak = camera_image(self.spectrum, message, bits=self._bits)
-                claimed = (image.shape[1], image.shape[0])
-        except MsdepthError as error:
-            self._reject(self.image_topic, str(error), Fault.REJECTED)
-            return
-        if claimed != (camera.width, camera.height):
-            text = (
-                f"image is {claimed[0]} x {claimed[1]}, its camera_info on {self.info_topic} is for "
-                f"{camera.width} x {camera.height}; publish the one that fits"
-            )
-            self._reject(self.image_topic, text, Fault.CALIBRATION)
+        where = f"its camera_info on {self.info_topic}"
+        image = read_image(
+            self.spectrum, message, camera, settings=self._settings, calibration=where,
+            advice="publish the one that fits",
+        )  # fmt: skip
+        if isinstance(image, Refused):
+            self._sink.reject(self.spectrum, self.image_topic, image)
             return
         encoding = message.encoding if isinstance(message, Image) else message.format
-        self._deliver(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding, peak=peak))
+        self._sink.accept(self.spectrum, Frame(image, stamp_to_ns(message.header.stamp), encoding))
 
     def _camera_for(self, size: tuple[int, int] | None) -> CameraModel | None:
         """The calibration for images of a size: the one in force, or the newest camera_info that fits better."""

@@ -12,15 +12,12 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
-from msdepth_ros.core.camera.images import FULL_BITS
+from msdepth_ros.core.behaviour import Refused, depth_stamp_ns, look, publishable, select
 from msdepth_ros.core.errors import MsdepthError
-from msdepth_ros.core.health.cameras import Fault, Seen, leave_out, nothing_usable
-from msdepth_ros.core.health.image import measure
+from msdepth_ros.core.health.findings import Fault
 from msdepth_ros.core.model.engine import DepthEngine
-from msdepth_ros.core.model.published_depth import published_depth_m
 from msdepth_ros.core.settings import Settings
 from msdepth_ros.core.sync.synchronizer import FrameSet
-from msdepth_ros.ros.messages import header_at
 from msdepth_ros.ros.node.calibration import Calibration
 from msdepth_ros.ros.node.inference_thread import NewestItemWorker
 from msdepth_ros.ros.node.inputs import CameraInput, Frame
@@ -70,10 +67,10 @@ class Pipeline:
         self._worker = NewestItemWorker[FrameSet](self._process, on_drop=self._dropped, on_error=self._failed)
         # Deadlines are about how long people wait, whatever the simulation's clock does.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(1.0, self._guard(self._on_deadline), clock=steady)
+        self._timer = node.create_timer(1.0, self.guard(self._on_deadline), clock=steady)
         self._timer.cancel()
-        look = self._guard(self._look_for_latched_info)
-        self._latched_timer = node.create_timer(_LATCHED_EVERY_S, look, clock=steady)
+        ask = self.guard(self._look_for_latched_info)
+        self._latched_timer = node.create_timer(_LATCHED_EVERY_S, ask, clock=steady)
         self.inputs: list[CameraInput] = []
         try:
             self._subscribe(fixed)
@@ -84,10 +81,8 @@ class Pipeline:
     def _subscribe(self, settings: Settings) -> None:
         for spectrum in settings.spectra:
             camera = CameraInput(
-                self._node, spectrum, image_transport=settings.image_transports[spectrum],
-                bits=settings.bits.get(spectrum, FULL_BITS),
-                calibration=self.equipment.calibration, deliver=self._on_frame,
-                reject=functools.partial(self._reject, spectrum), guard=self._guard,
+                self._node, spectrum, image_transport=settings.image_transports[spectrum], settings=settings,
+                calibration=self.equipment.calibration, sink=self,
             )  # fmt: skip
             self.inputs.append(camera)
             shared = [one.spectrum for one in self.inputs if one.image_topic == camera.image_topic]
@@ -122,8 +117,8 @@ class Pipeline:
             self._node.destroy_timer(timer)
         return self._worker.stop()
 
-    def _guard(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """An exception that left a callback would end the executor, and the node with it."""
+    def guard(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """See `FrameSink`. An exception that left a callback would end the executor, and the node with it."""
 
         @functools.wraps(callback)
         def guarded(*args: Any) -> None:  # noqa: ANN401
@@ -139,15 +134,12 @@ class Pipeline:
         if all(done):
             self._latched_timer.cancel()
 
-    def _on_frame(self, spectrum: str, frame: Frame) -> None:
-        settings = self._settings()
-        height, width = frame.image.shape[:2]
-        offset_ns = round(settings.sync_offset_s[spectrum] * 1e9)
-        facts = measure(frame.image, bits=settings.bits.get(spectrum))._replace(peak=frame.peak)
-        seen = Seen(frame.stamp_ns + offset_ns, facts, f"{width} x {height} {frame.encoding}")
+    def accept(self, spectrum: str, frame: Frame) -> None:
+        """See `FrameSink`."""
+        seen = look(spectrum, frame.image, frame.stamp_ns, self._settings(), frame.encoding)
         frame = frame._replace(faults=self.equipment.statistics.accepted(spectrum, seen))
         self._tell_shutter(spectrum, Fault.SHUTTER in frame.faults)
-        self._submit(self.matcher.add(spectrum, frame.stamp_ns, frame, time.monotonic_ns()))
+        self._submit(self.matcher.add(spectrum, seen.stamp_ns, frame, time.monotonic_ns()))
 
     def _tell_shutter(self, spectrum: str, closed: bool) -> None:
         """Logs the beginning of a shutter calibration, which is nothing to worry about."""
@@ -189,43 +181,41 @@ class Pipeline:
         info = equipment.engine.info
         views, uncalibrated = equipment.calibration.views(frames, info.width, info.height)
         for spectrum, reason in uncalibrated.items():
-            self._reject(spectrum, f"{spectrum}/image", reason, Fault.CALIBRATION)
+            self.reject(spectrum, f"{spectrum}/image", Refused(reason, Fault.CALIBRATION))
         frames = {spectrum: frame for spectrum, frame in frames.items() if spectrum in views.maps}
         if not frames:
             raise MsdepthError(f"no camera of the set {frame_set.spectra} is calibrated")
-        images = {spectrum: frame.image for spectrum, frame in frames.items()}
+        images = {spectrum: frame.image.pixels for spectrum, frame in frames.items()}
         result = equipment.engine.estimate(images, views, bits=settings.bits)
         if self._worker.stopping:
             return
-        reference = frame_set.items.get(settings.reference)
-        stamp_ns = reference.item.stamp_ns if reference else frame_set.stamp_ns
-        # the network's depth ends at its own range: there, too, is beyond
-        limits = {"min_m": settings.depth_min_m, "max_m": min(settings.depth_max_m, info.max_m)}
-        depth_m = published_depth_m(result, min_confidence=settings.output_min_confidence, **limits)
-        header = header_at(stamp_ns, equipment.calibration.output_frame)
-        equipment.outputs.publish(header, result, depth_m, **limits)
+        stamps_ns = {spectrum: item.item.stamp_ns for spectrum, item in frame_set.items.items()}
+        stamp_ns = depth_stamp_ns(frame_set.stamp_ns, stamps_ns, settings.reference)
+        frame_id = equipment.calibration.output_frame
+        equipment.outputs.publish(
+            publishable(result, stamp_ns=stamp_ns, frame_id=frame_id, settings=settings, model_max_m=info.max_m)
+        )
         newest_ns = max(frame.stamp_ns for frame in frames.values())
         statistics.published(frames, inference_ms=result.inference_ms, latency_ms=self._since_ms(newest_ns))
 
     def _usable(self, frame_set: FrameSet, settings: Settings) -> dict[str, Frame]:
         """The images of a set that show something; if there are none, that is counted and said."""
         frames: dict[str, Frame] = {spectrum: item.item for spectrum, item in frame_set.items.items()}
-        faults = {spectrum: frame.faults for spectrum, frame in frames.items()}
-        reasons = leave_out(faults) if settings.health.leave_out else {}
-        self.equipment.statistics.left_out(reasons)
-        if len(reasons) == len(frames):
-            self.equipment.statistics.unusable(nothing_usable(reasons))
-        return {spectrum: frame for spectrum, frame in frames.items() if spectrum not in reasons}
+        selection = select({spectrum: frame.faults for spectrum, frame in frames.items()}, settings)
+        self.equipment.statistics.left_out(selection.left_out)
+        if selection.failure:
+            self.equipment.statistics.unusable(selection.failure)
+        return {spectrum: frames[spectrum] for spectrum in selection.used}
 
     def _since_ms(self, stamp_ns: int) -> float | None:
         """How long ago a stamp was; None while simulated time has not begun."""
         now_ns = self._node.get_clock().now().nanoseconds
         return (now_ns - stamp_ns) * 1e-6 if now_ns else None
 
-    def _reject(self, spectrum: str, topic: str, reason: str, fault: Fault = Fault.REJECTED) -> None:
-        """Counts a message that is dropped; the log tells of each topic only now and then."""
-        text = f"{topic}: {reason}"
-        self.equipment.statistics.rejected(spectrum, text, fault)
+    def reject(self, spectrum: str, topic: str, refused: Refused) -> None:
+        """See `FrameSink`. Counts a message that is dropped; the log tells of each topic only now and then."""
+        text = f"{topic}: {refused.reason}"
+        self.equipment.statistics.rejected(spectrum, text, refused.fault)
         now_s = time.monotonic()
         if now_s - self._logged_s.get(topic, -_LOG_EVERY_S) >= _LOG_EVERY_S:
             self._logged_s[topic] = now_s

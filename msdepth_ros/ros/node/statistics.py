@@ -5,18 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from msdepth_ros.core.health.cameras import Fault, Health, Seen, Thresholds
+from msdepth_ros.core.health.cameras import Health, Seen
+from msdepth_ros.core.health.findings import Fault, Finding, Thresholds, Verdict
 from msdepth_ros.core.spectra import spectra_key
 
 _WINDOW = 300
-_RECENT_NS = 1_000_000_000
-
-ViewT = TypeVar("ViewT")
 
 
 class Percentiles:
@@ -36,6 +34,75 @@ class Percentiles:
         percents = (50, 95, 99)
         values = np.percentile(list(self._values), percents)
         return {f"p{percent}": float(value) for percent, value in zip(percents, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class CameraSnapshot:
+    """One camera at one moment.
+
+    Attributes:
+        received: usable messages.
+        rejected: messages that could not be used.
+        last_rejection: why the last of them could not.
+        left_out: images left out of their set.
+        rate_hz: images per second.
+        age_s: seconds since the last image; infinite before the first.
+        skew_s: how far its stamps are from those of the others.
+        stamps_ns: the newest stamps, aligned, oldest first.
+        findings: what is wrong with it, by itself and compared with the others.
+    """
+
+    received: int
+    rejected: int
+    last_rejection: str
+    left_out: int
+    rate_hz: float
+    age_s: float
+    skew_s: float
+    stamps_ns: tuple[int, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What had happened at one moment.
+
+    Attributes:
+        now_ns: the moment, steady time.
+        cameras: by spectrum.
+        alive: the cameras that send usable messages.
+        used: the cameras whose images were in the depth of the last second.
+        rate_hz: depth images per second.
+        verdict: whether depth comes out and from which cameras.
+        published_ns: when depth last came, steady time; None before the first.
+        last_failure: why the newest set gave no depth; empty since one did.
+        last_error: the newest error's reason.
+        sets_by_spectra: published sets by the spectra they were made of.
+        counts: by the names of `Statistics.note`, and ``errors``.
+        counted_ns: when each of them was last counted.
+        inference_ms: percentiles of the engine's time.
+        latency_ms: percentiles of the time from stamp to publication.
+    """
+
+    now_ns: int
+    cameras: Mapping[str, CameraSnapshot]
+    alive: tuple[str, ...]
+    used: tuple[str, ...]
+    rate_hz: float
+    verdict: Verdict
+    published_ns: int | None
+    last_failure: str
+    last_error: str
+    sets_by_spectra: Mapping[str, int]
+    counts: Mapping[str, int]
+    counted_ns: Mapping[str, int]
+    inference_ms: Mapping[str, float]
+    latency_ms: Mapping[str, float]
+
+    def age_s(self, name: str) -> float:
+        """Seconds since something was last counted under this name; infinite before the first."""
+        counted_ns = self.counted_ns.get(name)
+        return float("inf") if counted_ns is None else (self.now_ns - counted_ns) * 1e-9
 
 
 class Statistics:
@@ -68,10 +135,25 @@ class Statistics:
         with self._lock:
             self._limits = self._health.limits = limits
 
-    def look(self, view: Callable[[Health, int], ViewT]) -> ViewT:
-        """Returns what a function makes of the health of the cameras and the present, steady nanoseconds."""
+    def snapshot(self) -> Snapshot:
+        """Everything now; what comes later does not change it."""
         with self._lock:
-            return view(self._health, time.monotonic_ns())
+            health, now_ns = self._health, time.monotonic_ns()
+            skews_s = health.skews_s(now_ns)
+            cameras = {
+                name: CameraSnapshot(
+                    one.received, one.rejected, one.last_rejection, one.left_out, one.timing.rate_hz(now_ns),
+                    one.timing.age_s(now_ns), skews_s.get(name, 0.0), tuple(one.timing.stamps_ns()),
+                    tuple(health.findings(name, now_ns)),
+                )
+                for name, one in health.spectra.items()
+            }  # fmt: skip
+            return Snapshot(
+                now_ns, cameras, health.alive(now_ns), health.used(now_ns), health.rate_hz(now_ns),
+                health.judge(now_ns), health.published_ns, health.last_failure, self._last_error,
+                dict(self._sets_by_spectra), dict(self._counts), dict(self._counted_ns),
+                self._inference_ms.get(), self._latency_ms.get(),
+            )  # fmt: skip
 
     def accepted(self, spectrum: str, seen: Seen) -> frozenset[Fault]:
         """Counts a usable message and returns the faults of its picture."""
@@ -133,36 +215,3 @@ class Statistics:
     def _note(self, name: str, count: int = 1) -> None:
         self._counts[name] += count
         self._counted_ns[name] = time.monotonic_ns()
-
-    def count(self, name: str) -> int:
-        """How many were counted under a name of `note`, or as ``errors``."""
-        return self._counts[name]
-
-    def age_s(self, name: str) -> float:
-        """Seconds since something was last counted under this name; infinite before the first."""
-        counted_ns = self._counted_ns.get(name)
-        return float("inf") if counted_ns is None else (time.monotonic_ns() - counted_ns) * 1e-9
-
-    def recently(self, name: str) -> bool:
-        """Whether something was counted under this name within the last second."""
-        return self.age_s(name) * 1e9 <= _RECENT_NS
-
-    @property
-    def last_error(self) -> str:
-        """The newest error's reason."""
-        return self._last_error
-
-    def sets_by_spectra(self) -> dict[str, int]:
-        """Published sets by the spectra they were made of."""
-        with self._lock:
-            return dict(self._sets_by_spectra)
-
-    def inference_ms(self) -> dict[str, float]:
-        """Percentiles of the engine's time."""
-        with self._lock:
-            return self._inference_ms.get()
-
-    def latency_ms(self) -> dict[str, float]:
-        """Percentiles of the time from stamp to publication."""
-        with self._lock:
-            return self._latency_ms.get()

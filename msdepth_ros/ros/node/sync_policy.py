@@ -16,7 +16,10 @@ _QUEUE_SIZE = 10
 
 
 class Matcher(Protocol):
-    """Groups images into sets; times are nanoseconds, ``now_ns`` of a clock that never goes back."""
+    """Groups images into sets; times are nanoseconds, ``now_ns`` of a clock that never goes back.
+
+    Stamps are aligned already (see `core.behaviour.aligned_ns`).
+    """
 
     def add(self, spectrum: str, stamp_ns: int, item: Any, now_ns: int) -> Sequence[FrameSet]:  # noqa: ANN401
         """Takes an image and returns the sets that became ready."""
@@ -57,7 +60,6 @@ class MessageFilterMatcher:
 
     def add(self, spectrum: str, stamp_ns: int, item: Any, now_ns: int) -> Sequence[FrameSet]:  # noqa: ANN401
         """See `Matcher`."""
-        stamp_ns += round(self._settings.sync_offset_s[spectrum] * 1e9)
         header = SimpleNamespace(stamp=Time(nanoseconds=stamp_ns).to_msg())
         self._inputs[spectrum].signalMessage(SimpleNamespace(header=header, item=Item(stamp_ns, item, now_ns)))
         ready, self._ready = self._ready, []

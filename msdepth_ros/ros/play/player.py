@@ -1,4 +1,4 @@
-"""Publishes prepared messages when they are due: the common part of the player and of `msdepth play`."""
+"""Publishes prepared messages when they are due."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _SETTLE_S = 1.0  # a subscriber that we have found may not have found us yet
 _DRAIN_S = 2.0
 _LAST_S = 0.3  # best effort acknowledges nothing
-BUFFER_BYTES = 768 << 20  # about half a minute of three cameras at 10 Hz
 _ACCOUNT = 1_000_000  # messages remembered: nine hours of three cameras at 10 Hz
 
 

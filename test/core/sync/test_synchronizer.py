@@ -418,7 +418,7 @@ def test_memory_is_bounded_without_polls(source: random.Random, capacity: int) -
         assert sync.pending_count <= capacity * len(SPECTRA)
 
 
-# Order, duplicates, offsets.
+# Order, duplicates.
 
 
 @given(st.permutations([(name, tick) for name in SPECTRA for tick in range(2)]))
@@ -495,16 +495,6 @@ def test_camera_that_repeats_one_stamp_forever_becomes_stale() -> None:
     departures = play(sync, camera("rgb", range(12)) + camera("nir", range(12)) + stuck)
     assert spectra_of(departures) == [SPECTRA] + [("rgb", "nir")] * 11
     assert departures[-1].now_ns == departures[-1].frame_set.stamp_ns
-
-
-@given(st.integers(-300 * MS, 300 * MS), st.integers(-300 * MS, 300 * MS))
-def test_constant_offsets_bring_clocks_together(nir_offset: int, thermal_offset: int) -> None:
-    config = SynchronizerConfig(offset_ns={"nir": nir_offset, "thermal": thermal_offset})
-    arrivals = camera("rgb", range(5))
-    arrivals += camera("nir", range(5), clock_ns=-nir_offset) + camera("thermal", range(5), clock_ns=-thermal_offset)
-    departures = play(SpectralSynchronizer(config), arrivals)
-    assert spectra_of(departures)[1:] == [SPECTRA] * 4
-    assert {item.stamp_ns for item in departures[-1].frame_set.items.values()} == {START + 4 * PERIOD}
 
 
 # Clocks that jump.
@@ -682,7 +672,6 @@ def test_recording_played_slower_or_faster_keeps_its_sets_when_the_reference_is_
         {"spectra": ("rgb", "rgb")},
         {"spectra": ("radar",)},
         {"reference": "lidar"},
-        {"offset_ns": {"radar": 1}},
         {"tolerance_ns": -1},
         {"deadline_ns": -1},
         {"capacity": 0},

@@ -11,16 +11,15 @@ import bags
 import drives
 import numpy as np
 import pytest
+import replays
 
-from msdepth_ros.bags.bag import Bag
-from msdepth_ros.bags.calibration import load_calibration
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.health.image import measure
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.camera_images import CameraImages, Look, look_at_all
+from msdepth_ros.evaluation.plan.camera_images import Look, look_at_all
 from msdepth_ros.evaluation.plan.faults import parse_fault
-from msdepth_ros.evaluation.plan.planner import sources_of
+from msdepth_ros.evaluation.recordings import Recording
 
 INSTANTS = 6
 
@@ -32,10 +31,10 @@ def options(*faults: str, **values: Any) -> EvaluateOptions:
 def looks(
     path: Path, asked: EvaluateOptions, *, threads: int = 1, window: tuple[int | None, int | None] = (None, None)
 ) -> list[Look]:
-    with Bag(path) as bag:
-        sources = sources_of(bag, asked)
-        images = CameraImages(bag, load_calibration(bag, sources, "rgb", None), asked)
-        return list(look_at_all(bag, sources, images, window, threads))
+    def look(recording: Recording) -> list[Look]:
+        return list(look_at_all(recording, asked, window_ns=window, threads=threads))
+
+    return replays.opened(path, asked, look)
 
 
 def of(found: list[Look], topic: str) -> list[Look]:

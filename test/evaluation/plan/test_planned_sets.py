@@ -1,8 +1,8 @@
 """Planned sets, and how they are packed."""
 
 from msdepth_ros.core.health.findings import Fault
-from msdepth_ros.core.health.image import PICTURE_FAULTS
-from msdepth_ros.evaluation.plan.planned_sets import MessageRef, Plan, SetPlan, faults_of, mask_of
+from msdepth_ros.evaluation.plan.planned_sets import MessageRef, Plan, SetPlan
+from msdepth_ros.report.frame_pictures import Why
 
 TOPICS = {"rgb": "/rgb/image", "nir": "/nir/image", "thermal": "/thermal/image", "truth": "/truth"}
 
@@ -14,14 +14,13 @@ def ref(name: str) -> MessageRef:
 TROUBLED = SetPlan(
     "drive", "rgb+nir+thermal", 4, 2**62, {"rgb": ref("rgb"), "nir": ref("nir")}, ref("truth"), 1 / 3,
     {"rgb": frozenset({Fault.BLACK}), "nir": frozenset({Fault.NOISY, Fault.BLURRED})}, ("rgb",),
-    {"thermal": ref("thermal")}, snapshot=True, consistency=True,
+    {"thermal": ref("thermal")}, Why.STATE, consistency=True,
 )  # fmt: skip
 
 
 def test_what_is_used_needed_and_said_of_a_set() -> None:
     assert TROUBLED.used == {"nir": ref("nir")}
     assert TROUBLED.refs == (ref("rgb"), ref("nir"), ref("thermal"), ref("truth"))
-    assert TROUBLED._replace(snapshot=False).refs == (ref("nir"), ref("thermal"), ref("truth"))
     assert TROUBLED.health == ("nir:blurred", "nir:noisy", "rgb:black", "thermal:rejected")
     assert TROUBLED._replace(rejected={}).health[-1] == "thermal:missing"
     assert TROUBLED._replace(variant="rgb+nir", faults={}, rejected={}).health == ()
@@ -32,12 +31,4 @@ def test_every_field_survives_packing() -> None:
     plan = Plan.pack("drive", "rgb+nir+thermal", TOPICS, [TROUBLED, plain])
     assert list(plan) == [TROUBLED, plain]
     assert [plan.needs(name).tolist() for name in TOPICS] == [[True, True], [True, False], [True, True], [True, False]]
-    records = Plan.pack("drive", "rgb+nir+thermal", TOPICS, [TROUBLED._replace(snapshot=False)])
-    assert [records.needs(name).tolist() for name in TOPICS] == [[False], [True], [True], [True]]
-
-
-def test_faults_as_bits() -> None:
-    assert mask_of(()) == 0
-    for fault in PICTURE_FAULTS:
-        assert faults_of(mask_of({fault, Fault.BLACK})) == {fault, Fault.BLACK}
-    assert mask_of(PICTURE_FAULTS) < 2**16
+    assert plan.rows["rgb"]["faults"]["black"].tolist() == [True, False]

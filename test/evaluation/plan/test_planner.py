@@ -10,6 +10,7 @@ import bags
 import drives
 import numpy as np
 import pytest
+import replays
 
 from msdepth_ros.bags.bag import Bag
 from msdepth_ros.core.camera.images import decode_image, spectrum_image
@@ -21,8 +22,9 @@ from msdepth_ros.core.sync.synchronizer import SpectralSynchronizer
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.faults import parse_fault
 from msdepth_ros.evaluation.plan.planned_sets import Plan, SetPlan
-from msdepth_ros.evaluation.plan.planner import BagPlan, plan_bag, simulate
+from msdepth_ros.evaluation.plan.planner import BagPlan, simulate
 from msdepth_ros.evaluation.run.collector import Collector, key_of
+from msdepth_ros.report.frame_pictures import Why
 from msdepth_ros.results.frame import record_key
 
 ALL = "rgb+nir+thermal"
@@ -36,7 +38,7 @@ def plan(path: Path, **changes: Any) -> BagPlan:
     """Plans a recording; its calibration is put beside it where it has none."""
     if not (path / "rig.yaml").exists():
         drives.rig().save(path / "rig.yaml")
-    return plan_bag(path, "drive", options(**changes))
+    return replays.plan(path, "drive", options(**changes))
 
 
 @pytest.fixture(scope="module")
@@ -204,12 +206,12 @@ def test_pictures_that_all_repeat_are_used_and_named(tmp_path: Path) -> None:
     assert only[11].left_out == ()
 
 
-def test_every_and_a_set_of_pictures_change_nothing_of_the_judgement(troubled: Path) -> None:
+def test_every_changes_nothing_of_the_judgement(troubled: Path) -> None:
     (whole,) = plan(troubled).plans
     (thin,) = plan(troubled, every=3).plans
-    assert list(thin) == list(whole)[::3]
-    asked = whole.pictures_of({8, 9})
-    assert [one._replace(snapshot=False) for one in asked] == [whole[8], whole[9]]
+    assert [one._replace(pictures=Why.NOT) for one in thin] == [
+        one._replace(pictures=Why.NOT) for one in list(whole)[::3]
+    ]
 
 
 def test_injected_faults_are_judged_as_if_the_camera_had_them(drive: Path) -> None:
@@ -224,7 +226,7 @@ def test_injected_faults_are_judged_as_if_the_camera_had_them(drive: Path) -> No
 
 def test_how_far_it_is_is_told(drive: Path) -> None:
     shares: list[float] = []
-    plan_bag(drive, "drive", options(), tell=shares.append)
+    replays.plan(drive, "drive", options(), progress=shares.append)
     assert shares == sorted(shares)
     assert 0 <= shares[0] < 0.05 < 0.95 < shares[-1] <= 1
 
@@ -232,7 +234,7 @@ def test_how_far_it_is_is_told(drive: Path) -> None:
 @pytest.mark.parametrize("threads", [2, 5])
 def test_any_number_of_threads_looks_at_the_same_images(troubled: Path, threads: int) -> None:
     whole = plan(troubled, sweep=True)
-    again = plan_bag(troubled, "drive", options(sweep=True), threads=threads)
+    again = replays.plan(troubled, "drive", options(sweep=True), threads=threads)
     assert (again.notes, [list(one) for one in again.plans]) == (whole.notes, [list(one) for one in whole.plans])
 
 
@@ -269,9 +271,7 @@ def test_a_plan_gives_back_what_was_packed(drive: Path) -> None:
     again = Plan.pack("drive", ALL, only.topics, list(only))
     assert list(again) == list(only)
     assert [one.number for one in only[2:4]] == [2, 3]
-    asked = only.pictures_of({1, 5})
-    assert [(one.number, one.snapshot) for one in asked] == [(1, True), (5, True)]
-    assert not any(one.snapshot for one in only)
+    assert [one.pictures for one in only] == [Why.SPREAD] * len(only)
 
 
 def collected(path: Path, plans: list[Plan]) -> list[SetPlan]:
@@ -306,7 +306,7 @@ def test_a_slice_of_a_plan_gives_the_same_sets(drive: Path) -> None:
 def test_only_the_parts_that_are_needed_are_read(tmp_path: Path) -> None:
     path = drives.write_drive(tmp_path / "long", instants=60)
     (only,) = plan(path).plans
-    few = only.pictures_of({3, 4, 50})
+    few = Plan(only.bag, only.variant, only.topics, only.rows[[3, 4, 50]])
     windows = Collector([few]).windows_ns()
     assert [round((begin - bags.START_NS) * 1e-9, 1) for begin, _ in windows] == [0.3, 5.0]
     assert sum(end - begin for begin, end in windows) < 0.2e9
@@ -314,22 +314,13 @@ def test_only_the_parts_that_are_needed_are_read(tmp_path: Path) -> None:
     assert Collector([only[:0]]).windows_ns() == []
 
 
-def test_sets_that_need_nothing_hold_nobody_up(troubled: Path) -> None:
+def test_sets_of_which_nothing_is_used_hold_nobody_up(troubled: Path) -> None:
     plans = plan(troubled, sweep=True, ground_truth="").plans
-    assert any(not one.refs for part in plans for one in part)
+    assert any(not one.used for part in plans for one in part)
     everything = sorted((one for part in plans for one in part), key=record_key)
     assert sorted(collected(troubled, plans), key=record_key) == everything
     rgb = next(part for part in plans if part.variant == "rgb")
     assert [one.number for one in collected(troubled, [rgb[5:8]])] == [5, 6, 7]
-
-
-def test_a_picture_that_stays_frozen_is_not_kept_for_sets_that_leave_it_out(tmp_path: Path) -> None:
-    path = drives.write_drive(tmp_path / "long", instants=60)
-    (only,) = plan(path, faults=(parse_fault("freeze:rgb@0.5-s"),)).plans
-    assert only[59].inputs["rgb"].log_ns < bags.START_NS + 5 * bags.PERIOD_NS
-    begin_ns, end_ns = Collector([only[50:]]).windows_ns()[0]
-    assert begin_ns >= bags.stamps_of("nir", 50)
-    assert [one.number for one in collected(path, [only[50:]])] == list(range(50, 60))
 
 
 def test_a_message_that_cannot_be_found_again_holds_nobody_up(drive: Path) -> None:

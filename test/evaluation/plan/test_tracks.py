@@ -13,7 +13,6 @@ from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.camera_images import Look
 from msdepth_ros.evaluation.plan.faults import parse_fault
-from msdepth_ros.evaluation.plan.planned_sets import faults_of
 from msdepth_ros.evaluation.plan.tracks import CameraTrack, NearestMessage, Track, Tracks
 
 TOPIC = "/rgb/image"
@@ -41,7 +40,7 @@ def test_a_freeze_shows_the_last_good_picture_under_new_stamps_and_is_found_out(
     made = track(12, "freeze:rgb@0.3-1s", bad=(2, 5))
     assert made.source.tolist() == [0, 1, -1, 1, 1, 1, 1, 1, 1, 1, 10, 11]
     assert made.content(6) == (TOPIC, time_ns(1), 0, time_ns(6) - 5)
-    frozen = [Fault.FROZEN in faults_of(mask) for mask in made.faults]
+    frozen = [Fault.FROZEN in some for some in made.faults]
     assert frozen == [index in range(6, 11) for index in range(12)]  # half a second later; one good image ends it not
     assert made.rejections() == "1 of 12 images cannot be used: broken 2"
 
@@ -59,15 +58,16 @@ def test_the_nearest_message_within_the_tolerance_and_near_in_time() -> None:
     made = Track(TOPIC)
     for log_ns, stamp_ns in ((0, 300), (1, 100), (1, 200), (9 * 10**9, 500)):
         made.add(Look(TOPIC, log_ns, stamp_ns))
-    find = NearestMessage(made, 50)
+    find = NearestMessage(made, 50, made.stamp_ns)
     assert [getattr(find(stamp), "stamp_ns", None) for stamp in (49, 50, 150, 151, 249, 351)] == [
         None, 100, 100, 200, 200, None
     ]  # fmt: skip
     assert find(200) == (TOPIC, 1, 1, 200)
     assert find(500, 9 * 10**9) is not None
     assert find(500, 0) is None
-    assert NearestMessage(made, 50, made.repeat[:1])(100) is None  # only the first message counts
-    assert NearestMessage(Track(TOPIC), 50)(0) is None
+    assert NearestMessage(made, 50, made.stamp_ns, made.repeat[:1])(100) is None  # only the first message counts
+    empty = Track(TOPIC)
+    assert NearestMessage(empty, 50, empty.stamp_ns)(0) is None
 
 
 def test_a_fault_of_a_camera_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import drives
 import numpy as np
 import pytest
+import replays
 
 import models
 from msdepth_ros.core.model.engine import DepthEngine
@@ -16,10 +18,8 @@ from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.faults import parse_fault
 from msdepth_ros.evaluation.plan.planned_sets import Plan
-from msdepth_ros.evaluation.plan.planner import plan_bag
-from msdepth_ros.evaluation.run.compute import run
 from msdepth_ros.evaluation.workers.pieces import cut
-from msdepth_ros.report.frame_pictures import encode
+from msdepth_ros.report.frame_pictures import FramePictures, PictureKeeper, ShownPictures, Why, encode
 from msdepth_ros.results.frame import FrameRecord, record_key
 
 
@@ -46,16 +46,27 @@ def engine(options: EvaluateOptions) -> DepthEngine:
 
 
 def records(path: Path, plans: Sequence[Plan], options: EvaluateOptions, engine: DepthEngine) -> list[FrameRecord]:
-    return [dataclasses.replace(result.record, timings=None) for result in run(path, plans, options, engine)]
+    return [dataclasses.replace(record, timings=None) for record in replays.compute(path, plans, options, engine)]
+
+
+class Album(PictureKeeper):
+    """Takes the pictures of some sets, whatever they show."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers, self.moments = numbers, [None] * len(numbers)
+
+    def take(self, record: FrameRecord, why: Why, develop: Any) -> None:
+        if record.number in self.numbers:
+            self.moments[self.numbers.index(record.number)] = develop()
 
 
 @pytest.mark.parametrize("sets", [9, 31, 100])
 def test_pieces_of_any_size_give_the_same_records(
     troubled: Path, options: EvaluateOptions, engine: DepthEngine, sets: int
 ) -> None:
-    plans = plan_bag(troubled, "drive", options).plans
-    whole = sorted(records(troubled, plans, options, engine), key=record_key)
-    pieces = cut(plans, "identity", sets=sets)
+    plan = replays.plan(troubled, "drive", options)
+    whole = sorted(records(troubled, plan.plans, options, engine), key=record_key)
+    pieces = cut(plan, "identity", sets=sets)
     assert len(pieces) > 2
     parts = [one for piece in pieces for one in records(troubled, piece.plans, options, engine)]
     assert sorted(parts, key=record_key) == whole
@@ -67,12 +78,13 @@ def test_pieces_of_any_size_give_the_same_records(
 def test_what_is_left_out_is_not_computed_but_shown(
     troubled: Path, options: EvaluateOptions, engine: DepthEngine
 ) -> None:
-    (plan, *_) = plan_bag(troubled, "drive", options).plans
-    (result,) = run(troubled, [plan.pictures_of([6])], options, engine)
-    assert result.record.spectra == ("nir", "thermal")
-    assert result.snapshot is not None
-    assert not result.snapshot.moment.inputs["rgb"].pixels.any()
-    tiles = {tile.name: tile for tile in encode(result.snapshot).tiles}
+    (plan, *_) = replays.plan(troubled, "drive", options).plans
+    album = Album(6)
+    record = replays.compute(troubled, [plan], options, engine, pictures=album)[6]
+    assert record.spectra == ("nir", "thermal")
+    (moment,) = album.moments
+    assert not moment.inputs["rgb"].pixels.any()
+    tiles = {tile.name: tile for tile in encode(moment).tiles}
     assert tiles["input-rgb"].note == "black, not used"
     assert tiles["input-nir"].note == ""
     assert tiles["confidence-rgb"].absent == "not in the set"
@@ -83,9 +95,29 @@ def test_the_noise_of_a_frozen_picture_is_that_of_the_picture(
 ) -> None:
     faults = tuple(fault for fault in options.faults if fault.spectrum == "rgb")
     rgb = dataclasses.replace(options, sweep=False, drop=("nir", "thermal"), faults=faults)
-    (plan,) = plan_bag(troubled, "drive", rgb).plans
-    shown = [result.snapshot for result in run(troubled, [plan.pictures_of([26, 27, 30])], rgb, engine)]
-    first, *others = [one.moment.inputs["rgb"].pixels for one in shown if one is not None]
-    assert len(others) == 2
+    album = Album(26, 27, 30)
+    replays.compute(troubled, replays.plan(troubled, "drive", rgb).plans, rgb, engine, pictures=album)
+    first, *others = [moment.inputs["rgb"].pixels for moment in album.moments]
     for pixels in others:
         np.testing.assert_array_equal(pixels, first)
+
+
+@pytest.mark.parametrize("sets", [9, 31])
+def test_pieces_of_any_size_give_the_same_pictures(
+    troubled: Path, options: EvaluateOptions, engine: DepthEngine, sets: int
+) -> None:
+    plan = replays.plan(troubled, "drive", options)
+
+    def taken(parts: Sequence[Plan]) -> list[FramePictures]:
+        keeper = PictureKeeper(plan.pictures)
+        replays.compute(troubled, parts, options, engine, pictures=keeper)
+        return [one._replace(record=dataclasses.replace(one.record, timings=None)) for one in keeper.pictures()]
+
+    def shown(pictures: list[FramePictures]) -> list[FramePictures]:
+        chosen = ShownPictures([plan.pictures.variant])
+        chosen.add(pictures, plan.pictures)
+        return sorted(chosen, key=lambda one: one.record.number)
+
+    whole = shown(taken(plan.plans))
+    assert len(whole) > 20
+    assert shown([one for piece in cut(plan, "identity", sets=sets) for one in taken(piece.plans)]) == whole

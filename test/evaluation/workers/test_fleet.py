@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import replays
 from drives import Drive, rig, stamps_of, troubled
 
 import models
@@ -24,8 +25,6 @@ from msdepth_ros.bags.bag_list import bag_names
 from msdepth_ros.cli import main
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.planner import plan_bag
-from msdepth_ros.evaluation.run.compute import run
 from msdepth_ros.evaluation.workers.fleet import PIECES_FOLDER, Fleet
 from msdepth_ros.evaluation.workers.ray_cluster import RayWorkers
 from msdepth_ros.results.frame import FrameRecord, record_key
@@ -79,7 +78,7 @@ def expected(drives: dict[str, Path], options: EvaluateOptions) -> list[FrameRec
     engine = options.make_engine()
     results: list[FrameRecord] = []
     for name, path in drives.items():
-        results += [result.record for result in run(path, plan_bag(path, name, options).plans, options, engine)]
+        results += replays.compute(path, replays.plan(path, name, options).plans, options, engine)
     return without_timings(sorted(results, key=record_key))
 
 
@@ -88,8 +87,9 @@ def make(drives: dict[str, Path], options: EvaluateOptions, workers: RayWorkers,
     """Makes fleets that share a folder."""
 
     def make_one(**changes: Any) -> Fleet:
-        arguments = {"bags": drives, "options": options, "folder": tmp_path, "workers": workers} | changes
-        return Fleet(**arguments, sets_per_piece=SETS_PER_PIECE, images_per_window=IMAGES_PER_WINDOW)
+        arguments = {"bags": drives, "options": options, "folder": tmp_path, "workers": workers}
+        arguments |= {"sets_per_piece": SETS_PER_PIECE, "images_per_window": IMAGES_PER_WINDOW} | changes
+        return Fleet(**arguments)
 
     return make_one
 
@@ -191,16 +191,14 @@ def test_pieces_of_other_options_or_of_a_changed_recording_are_not_used(
     assert 0 < changed.reused_sets < sum(1 for _ in changed.records())
 
 
-def test_pictures_of_chosen_sets(make: Make, expected: list[FrameRecord]) -> None:
-    fleet = make()
-    fleet.run()
-    chosen = {record_key(record): record for record in (expected[0], expected[7], expected[-1])}
-    pictures = {record_key(frame.record): frame for frame in fleet.pictures(set(chosen))}
-    assert without_timings(frame.record for frame in pictures.values()) == without_timings(
-        chosen[key] for key in pictures
-    )
-    assert set(pictures) == set(chosen)
-    assert all(frame.tiles for frame in pictures.values())
+def test_pictures_are_taken_on_the_way_and_do_not_depend_on_the_cut(make: Make, tmp_path: Path) -> None:
+    found = []
+    for sets in (SETS_PER_PIECE, 1000):
+        fleet = make(folder=tmp_path / str(sets), sets_per_piece=sets)
+        fleet.run()
+        found.append(sorted((record_key(one.record), one.tiles) for one in fleet.pictures()))
+    assert len(found[0]) > 20
+    assert found[0] == found[1]
 
 
 # The command, in a process of its own, as people use it.

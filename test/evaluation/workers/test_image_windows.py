@@ -9,13 +9,13 @@ from typing import Any
 import bags
 import drives
 import pytest
+import replays
 
 from msdepth_ros.core.health.image import ImageFacts
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.camera_images import Look
+from msdepth_ros.evaluation.plan.camera_images import Look, Window
 from msdepth_ros.evaluation.plan.faults import parse_fault
-from msdepth_ros.evaluation.plan.planner import plan_bag
 from msdepth_ros.evaluation.workers.image_windows import (
     MOST_WINDOWS,
     look_at_window,
@@ -42,6 +42,10 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def windows(path: Path, asked: EvaluateOptions, images: int) -> list[Window]:
+    return replays.opened(path, asked, lambda recording: windows_of(recording, images))
+
+
 @pytest.mark.parametrize("images", [1, 7, 40, 1000])
 @pytest.mark.parametrize("changes", [
     {"sweep": True}, {"start_s": 0.85, "duration_s": 1.5},
@@ -49,25 +53,24 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ])  # fmt: skip
 def test_any_cut_gives_the_same_plan(troubled: Path, changes: dict[str, Any], images: int) -> None:
     asked = options(**changes)
-    windows = windows_of(troubled, asked, images)
-    assert (len(windows) == 1) is (images == 1000)
-    parts = [look_at_window(troubled, asked, window) for window in windows]
-    again = plan_bag(troubled, "drive", asked, looks=itertools.chain.from_iterable(map(unpack_looks, parts)))
-    whole = plan_bag(troubled, "drive", asked)
+    cut = windows(troubled, asked, images)
+    assert (len(cut) == 1) is (images == 1000)
+    parts = [replays.opened(troubled, asked, lambda r, w=window: look_at_window(r, asked, w)) for window in cut]
+    again = replays.plan(troubled, "drive", asked, looks=itertools.chain.from_iterable(map(unpack_looks, parts)))
+    whole = replays.plan(troubled, "drive", asked)
     assert (again.notes, [list(one) for one in again.plans]) == (whole.notes, [list(one) for one in whole.plans])
 
 
 def test_windows_follow_each_other_and_have_the_images_of_the_options(troubled: Path) -> None:
     count = 3 * drives.TROUBLED_INSTANTS
-    windows = windows_of(troubled, options(), 30)
-    assert len(windows) == 4
-    assert (windows[0][0], windows[-1][1]) == (None, None)
-    assert [end for _, end in windows[:-1]] == [begin for begin, _ in windows[1:]]
-    assert len(windows_of(troubled, options(), 1)) <= MOST_WINDOWS < count
-    (only,) = windows_of(troubled, options(start_s=1.0, duration_s=0.5), 30)
+    cut = windows(troubled, options(), 30)
+    assert len(cut) == 4
+    assert (cut[0][0], cut[-1][1]) == (None, None)
+    assert [end for _, end in cut[:-1]] == [begin for begin, _ in cut[1:]]
+    assert len(windows(troubled, options(), 1)) <= MOST_WINDOWS < count
+    (only,) = windows(troubled, options(start_s=1.0, duration_s=0.5), 30)
     assert only == options(start_s=1.0, duration_s=0.5).window_ns(bags.START_NS)
-    assert len(windows_of(troubled, options(start_s=99.0), 30)) == 1
-    assert len(windows_of(troubled, options(drop=("rgb", "nir")), 30)) == 2
+    assert len(windows(troubled, options(drop=("rgb", "nir")), 30)) == 2
 
 
 def test_looks_come_back_to_the_last_bit() -> None:

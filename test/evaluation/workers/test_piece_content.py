@@ -1,13 +1,19 @@
 """Plans and records as bytes."""
 
-from pathlib import Path
-
+import evaluations
 import numpy as np
 
 from msdepth_ros.core.health.findings import Fault
 from msdepth_ros.evaluation.plan.planned_sets import MessageRef, Plan, SetPlan
 from msdepth_ros.evaluation.plan.planner import BagPlan
-from msdepth_ros.evaluation.workers.piece_content import pack_plan, pack_records, unpack_plan, unpack_records
+from msdepth_ros.evaluation.workers.piece_content import (
+    pack_piece,
+    pack_plan,
+    unpack_pictures,
+    unpack_plan,
+    unpack_records,
+)
+from msdepth_ros.report.frame_pictures import PictureRange, Why
 from msdepth_ros.results.frame import FrameRecord, Timings
 
 
@@ -29,10 +35,12 @@ def test_records_come_back_to_the_last_bit_and_variant_by_variant() -> None:
     both = [record(number) for number in range(5)]
     empty = FrameRecord(bag="city", variant="rgb+nir", number=5, stamp_ns=6, spectra=(), error="no image can be used")
     nir = [record(number, "nir") for number in range(3)]
-    data = pack_records([*both, empty, *nir])
+    shown = [evaluations.pictures(one) for one in nir[1:]]
+    data = pack_piece([*both, empty, *nir], shown)
     assert list(unpack_records(data, "rgb+nir")) == [*both, empty]
     assert list(unpack_records(data, "nir")) == nir
     assert list(unpack_records(data, "thermal")) == []
+    assert unpack_pictures(data, "nir") == shown
 
 
 def test_a_plan_comes_back_whole() -> None:
@@ -42,11 +50,13 @@ def test_a_plan_comes_back_whole() -> None:
         SetPlan(
             "city", "rgb", 1, 5, {"rgb": MessageRef("/rgb/image", 4, 0, 5)}, MessageRef("/truth", 6, 0, 5), 0.0,
             {"rgb": frozenset({Fault.BLACK, Fault.NOISY})}, ("rgb",), {"nir": MessageRef("/nir/image", 7, 0, 5)},
-            snapshot=True, consistency=True,
+            Why.STATE, consistency=True,
         ),
     ]  # fmt: skip
-    plan = BagPlan("city", Path("/data/city"), [Plan.pack("city", "rgb", topics, sets)], ["no images of nir"])
+    plan = BagPlan(
+        "city", [Plan.pack("city", "rgb", topics, sets)], ["no images of nir"], PictureRange("rgb", 2**62, 7)
+    )
     read = unpack_plan(pack_plan(plan))
-    assert (read.name, read.path, read.notes) == (plan.name, plan.path, plan.notes)
+    assert (read.name, read.notes, read.pictures) == (plan.name, plan.notes, plan.pictures)
     assert [list(part) for part in read.plans] == [sets]
     assert read.plans[0].topics == topics

@@ -11,7 +11,9 @@ from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
 from msdepth_ros.evaluation.plan.planned_sets import MessageRef, Plan, SetPlan
+from msdepth_ros.evaluation.plan.planner import BagPlan
 from msdepth_ros.evaluation.workers.pieces import MOST_PIECES, Piece, cut, identity_of
+from msdepth_ros.report.frame_pictures import PictureRange
 
 TOPICS = {"rgb": "/rgb/image", "nir": "/nir/image"}
 PERIOD_NS = 50_000_000
@@ -28,49 +30,53 @@ def plan(variant: str, count: int, *, start: int = 0, stamp_step: int = 1, bag: 
     return Plan.pack(bag, variant, TOPICS, sets)
 
 
+def pieces_of(plans: list[Plan], identity: str, **arguments: int) -> list[Piece]:
+    return cut(BagPlan("city", plans, [], PictureRange("rgb", 0, 1)), identity, **arguments)
+
+
 def numbers(pieces: list[Piece], variant: str) -> list[list[int]]:
     """The sets of one variant in each piece."""
     return [[planned.number for p in piece.plans if p.variant == variant for planned in p] for piece in pieces]
 
 
 def test_every_set_is_in_one_piece_in_order_and_variants_are_cut_at_the_same_time() -> None:
-    pieces = cut([plan("rgb+nir", 10), plan("nir", 10)], "id", sets=8)
+    pieces = pieces_of([plan("rgb+nir", 10), plan("nir", 10)], "id", sets=8)
     assert numbers(pieces, "rgb+nir") == numbers(pieces, "nir") == [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9]]
     assert [piece.sets for piece in pieces] == [6, 8, 6]
 
 
 def test_a_camera_that_starts_late_has_no_part_in_the_first_pieces() -> None:
-    pieces = cut([plan("rgb", 8), plan("nir", 2, start=6)], "id", sets=5)
+    pieces = pieces_of([plan("rgb", 8), plan("nir", 2, start=6)], "id", sets=5)
     assert numbers(pieces, "rgb") == [[0, 1, 2, 3, 4], [5, 6, 7]]
     assert [len(piece.plans) for piece in pieces] == [1, 2]
 
 
 def test_stamps_that_run_backwards_do_not_matter() -> None:
-    pieces = cut([plan("rgb", 6, stamp_step=-1)], "id", sets=4)
+    pieces = pieces_of([plan("rgb", 6, stamp_step=-1)], "id", sets=4)
     assert numbers(pieces, "rgb") == [[0, 1, 2], [3, 4, 5]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 5])
 def test_pieces_at_the_edges_of_their_size(count: int) -> None:
-    pieces = cut([plan("rgb", count)], "id", sets=4)
+    pieces = pieces_of([plan("rgb", count)], "id", sets=4)
     assert [piece.sets for piece in pieces] == {0: [], 1: [1], 4: [4], 5: [3, 2]}[count]
 
 
 def test_a_long_recording_has_larger_pieces_not_more_of_them() -> None:
-    pieces = cut([plan("rgb", 10 * MOST_PIECES + 1)], "id", sets=4)
+    pieces = pieces_of([plan("rgb", 10 * MOST_PIECES + 1)], "id", sets=4)
     assert MOST_PIECES // 2 < len(pieces) <= MOST_PIECES
     assert sum(piece.sets for piece in pieces) == 10 * MOST_PIECES + 1
 
 
 def test_the_name_of_a_piece_tells_its_sets_its_recording_and_its_identity() -> None:
-    (piece,) = cut([plan("rgb", 3)], "id")
-    assert cut([plan("rgb", 3)], "id")[0].digest == piece.digest
+    (piece,) = pieces_of([plan("rgb", 3)], "id")
+    assert pieces_of([plan("rgb", 3)], "id")[0].digest == piece.digest
     others = [
-        cut([plan("rgb", 3)], "other")[0],
-        cut([plan("rgb", 2)], "id")[0],
-        cut([plan("nir", 3)], "id")[0],
-        cut([plan("rgb", 3, bag="hill")], "id")[0],
-        cut([plan("rgb", 3, start=1)], "id")[0],
+        pieces_of([plan("rgb", 3)], "other")[0],
+        pieces_of([plan("rgb", 2)], "id")[0],
+        pieces_of([plan("nir", 3)], "id")[0],
+        pieces_of([plan("rgb", 3, bag="hill")], "id")[0],
+        pieces_of([plan("rgb", 3, start=1)], "id")[0],
     ]
     assert len({piece.digest, *(other.digest for other in others)}) == 6
 

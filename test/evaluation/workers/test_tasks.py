@@ -9,7 +9,7 @@ import models
 from msdepth_ros.core.errors import MsdepthError
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.workers.piece_content import unpack_plan, unpack_records
+from msdepth_ros.evaluation.workers.piece_content import unpack_pictures, unpack_plan, unpack_records
 from msdepth_ros.evaluation.workers.pieces import cut, program_digest
 from msdepth_ros.evaluation.workers.tasks import (
     Task,
@@ -17,7 +17,6 @@ from msdepth_ros.evaluation.workers.tasks import (
     look_packed,
     plan_packed,
     providers_of,
-    run_pictures,
     run_piece,
 )
 
@@ -36,13 +35,14 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 def test_from_a_recording_to_records_and_pictures(drive: Path, task: Task) -> None:
     plan = unpack_plan(plan_packed(task, drive, "city"))
-    pieces = cut(plan.plans, "identity", sets=4)
-    records = [record for piece in pieces for record in unpack_records(run_piece(task, drive, piece), "rgb")]
+    pieces = cut(plan, "identity", sets=4)
+    parts = [run_piece(task, drive, piece) for piece in pieces]
+    records = [record for part in parts for record in unpack_records(part, "rgb")]
     assert [record.number for record in records] == [0, 1, 2, 3, 4, 5]
     assert all(record.confidence is not None for record in records)
-    (pictures,) = run_pictures(task, drive, plan.plans[0].pictures_of([3]))
-    assert pictures.record.number == 3
-    assert pictures.tiles
+    shown = [one for part in parts for one in unpack_pictures(part, "rgb")]
+    assert [one.record for one in shown] == records
+    assert all(one.tiles for one in shown)
     assert "CPUExecutionProvider" in providers_of(task)
 
 
@@ -57,7 +57,7 @@ def test_looks_at_parts_make_the_plan_of_the_whole(drive: Path, task: Task) -> N
 
 def test_a_machine_with_another_model_is_named_and_not_used(drive: Path, task: Task) -> None:
     plan = unpack_plan(plan_packed(task, drive, "city"))
-    (piece,) = cut(plan.plans, "identity")
+    (piece,) = cut(plan, "identity")
     with pytest.raises(MsdepthError, match=r"model .*toy\.onnx is not the one of the machine that asks"):
         run_piece(task._replace(model_sha256="another"), drive, piece)
 

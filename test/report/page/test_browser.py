@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from browsers import Tab, chromium
-from evaluations import record, snapshot, summary
+from evaluations import pictures, record, summary
 
 from msdepth_ros.core.spectra import SPECTRA
 from msdepth_ros.report.page import write_page
@@ -49,7 +49,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for v in variants
         for n in range(12)
     ]
-    shown = [snapshot(one) for one in records if one.variant == "rgb+nir+thermal"]
+    shown = [pictures(one) for one in records if one.variant == "rgb+nir+thermal"]
     both = summary(records)
     write_page(path, both, records, shown, compare("itself", both, both))
     return path

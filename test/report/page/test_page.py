@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluations import record, snapshot, summary
+from evaluations import pictures, record, summary
 
 from msdepth_ros.core.spectra import SPECTRA
-from msdepth_ros.report.frame_pictures import encode
+from msdepth_ros.report.frame_pictures import FramePictures
 from msdepth_ros.report.page import write_page
 from msdepth_ros.report.page.evaluation import render_page
 from msdepth_ros.report.page.gallery import Gallery
 from msdepth_ros.results.compare import compare, parse_limit
-from msdepth_ros.results.frame import FrameRecord, Snapshot
+from msdepth_ros.results.frame import FrameRecord
 
 MOST_BYTES = 15_000_000
 PAIR = ("rgb", "thermal")
@@ -72,7 +72,7 @@ def names_of(page: str, name: str) -> set[str]:
 @pytest.fixture(scope="module")
 def page() -> str:
     records = drive()
-    return render_page(summary(records), records, map(snapshot, records), made="today")
+    return render_page(summary(records), records, map(pictures, records), made="today")
 
 
 def test_it_needs_no_other_file_and_no_network(page: str) -> None:
@@ -129,7 +129,7 @@ def test_pictures_have_the_time_in_their_recording_whichever_cameras_that_has(
     first: tuple[str, ...], second: tuple[str, ...]
 ) -> None:
     records = [record(n, bag=bag, variant=one) for bag, one in (("a", first), ("b", second)) for n in range(8)]
-    frames = frames_of(render_page(summary(records), records, map(snapshot, records)))
+    frames = frames_of(render_page(summary(records), records, map(pictures, records)))
     assert [frame["title"] for frame in frames] == [f"{bag}, {n / 10:.1f} s" for bag in "ab" for n in range(8)]
     assert [frame["seconds"] for frame in frames] == [n / 10 for _ in "ab" for n in range(8)]
 
@@ -151,14 +151,14 @@ def test_pictures_say_what_they_show(page: str) -> None:
 
 def test_texts_are_escaped() -> None:
     records = drive(3, bag='<b>&"drive</script>')
-    page = render_page(summary(records), records, map(snapshot, records))
+    page = render_page(summary(records), records, map(pictures, records))
     assert "<b>&" not in page and "drive</script>" not in page
     assert "&lt;b&gt;&amp;" in page
 
 
 def test_without_truth_there_is_still_a_report() -> None:
     records = drive(abs_rel=None)
-    page = render_page(summary(records), records, map(snapshot, records))
+    page = render_page(summary(records), records, map(pictures, records))
     assert "There is no ground truth" in page
     assert "Over range" not in Elements(page).tabs
     assert 'class="tiles plain"' in page
@@ -231,7 +231,7 @@ def test_recordings_are_told_apart_and_failed_ones_named() -> None:
     records = [one for bag in ("a", "b") for one in drive(5, bag=bag)]
     both = summary(records)
     both.document["failed_bags"]["c"] = "it is empty"  # type: ignore[index]
-    page = render_page(both, records, map(snapshot, records))
+    page = render_page(both, records, map(pictures, records))
     assert '<option value="time-1">b</option>' in page
     assert "<strong>c</strong> could not be evaluated: it is empty" in page
     assert '"title":"b, 0.4 s"' in page
@@ -244,7 +244,7 @@ def hour(rate_hz: int = 10) -> Iterator[FrameRecord]:
 
 
 def test_an_hour_s_drive_stays_below_15_mb() -> None:
-    shown = [snapshot(record(n * 600), size=(256, 640)) for n in range(60)]
+    shown = [pictures(record(n * 600), size=(256, 640)) for n in range(60)]
     page = render_page(summary(hour()), hour(), iter(shown))
     assert len(page.encode()) < MOST_BYTES
     assert "Each point is the mean of up to 32 sets in a row." in page
@@ -259,15 +259,15 @@ def test_a_hundred_recordings_stay_below_15_mb() -> None:
 
 
 def test_pictures_are_taken_one_at_a_time_and_thinned_to_their_room() -> None:
-    alive: list[Snapshot] = []
+    alive: list[FramePictures] = []
 
-    def stream() -> Iterator[Snapshot]:
+    def stream() -> Iterator[FramePictures]:
         for number in range(20):
-            alive[:] = [snapshot(record(number, abs_rel=1.0 if number == 7 else 0.1))]
+            alive[:] = [pictures(record(number, abs_rel=1.0 if number == 7 else 0.1))]
             yield alive[0]
             yield alive[0]
 
-    size = encode(snapshot(record(0))).size
+    size = pictures(record(0)).size
     gallery = Gallery(stream(), 16 * size)
     assert 3 <= len(gallery.frames) <= 6
     assert gallery.worst[0].record.number == 7

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy is not installed: pip install 'msdepth_ros[ros]' or source ROS 2")
 
+import replays
 from bags import TYPES
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -22,8 +24,7 @@ from msdepth_ros.core.camera.images import decode_image
 from msdepth_ros.core.camera.rig import Rig
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.planner import plan_bag
-from msdepth_ros.evaluation.run.compute import Computed, run
+from msdepth_ros.evaluation.run.compute import Computed
 from msdepth_ros.ros.messages import stamp_to_ns
 
 Make = Callable[[Any, str, int], Any]
@@ -98,8 +99,9 @@ def replay(path: Path, rig_file: Path, **parameters: Any) -> dict[int, Computed]
     values |= {name.replace("__", "."): value for name, value in parameters.items()}
     options = EvaluateOptions(Settings.from_values(values))
     found: dict[int, Computed] = {}
-    plans = plan_bag(path, "bag", options).plans
-    list(run(path, plans, options, options.make_engine(), sink=lambda one: found.update({one.planned.stamp_ns: one})))
+    sink = SimpleNamespace(take=lambda one: found.update({one.planned.stamp_ns: one}))
+    plans = replays.plan(path, "bag", options).plans
+    replays.compute(path, plans, options, options.make_engine(), sink=sink)
     return found
 
 
@@ -138,8 +140,8 @@ def test_depth_of_the_same_set_is_identical(bench: Any, messages: Any, rig_file:
     stamps = [START_NS + number * PERIOD_NS for number in range(3, len(INSTANTS))]
     assert set(stamps) <= published.keys()
     for stamp_ns, spectra in zip(stamps, INSTANTS[3:], strict=True):
-        assert replayed[stamp_ns].result.spectra == spectra
-        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].depth_m, rtol=1e-5, equal_nan=True)
+        assert replayed[stamp_ns].published.result.spectra == spectra
+        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].published.depth_m, rtol=1e-5, equal_nan=True)
     values = [published[stamp_ns] for stamp_ns in stamps]
     assert not any(np.allclose(a, b, rtol=1e-3) for a, b in zip(values, values[1:], strict=False)), "sets differ"
 
@@ -154,10 +156,10 @@ def test_the_same_images_are_left_out(
     published = live(bench, messages, instants, failing, **parameters)
     stamps = [START_NS + number * PERIOD_NS for number in range(3, len(instants))]
     used = USED if leave_out else [ALL] * len(USED)
-    assert [replayed[stamp_ns].result.spectra if stamp_ns in replayed else () for stamp_ns in stamps] == used
+    assert [replayed[stamp_ns].published.result.spectra if stamp_ns in replayed else () for stamp_ns in stamps] == used
     assert published.keys() & set(stamps) == replayed.keys() & set(stamps)
     for stamp_ns in replayed.keys() & set(stamps):
-        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].depth_m, rtol=1e-5, equal_nan=True)
+        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].published.depth_m, rtol=1e-5, equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -177,5 +179,5 @@ def test_the_road_is_the_same(
     published = live(bench, messages, INSTANTS, **parameters)
     for number in (3, 6):
         stamp_ns = START_NS + number * PERIOD_NS
-        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].depth_m, rtol=1e-6)
-        assert np.abs(published[stamp_ns] - without[stamp_ns].depth_m).min() > 20
+        np.testing.assert_allclose(published[stamp_ns], replayed[stamp_ns].published.depth_m, rtol=1e-6)
+        assert np.abs(published[stamp_ns] - without[stamp_ns].published.depth_m).min() > 20

@@ -48,20 +48,21 @@ class Victim:
     @property
     def counted(self) -> int:
         """Messages that were taken or rejected."""
-        return self.statistics.look(lambda health, _: self._health(health).received + self._health(health).rejected)
+        return self._seen.received + self._seen.rejected
 
     @property
     def rejected(self) -> int:
         """Messages that were rejected."""
-        return self.statistics.look(lambda health, _: self._health(health).rejected)
+        return self._seen.rejected
 
     @property
     def reason(self) -> str:
         """Why the last one was rejected."""
-        return self.statistics.look(lambda health, _: self._health(health).last_rejection)
+        return self._seen.last_rejection
 
-    def _health(self, health: Any) -> Any:
-        return health.spectra[self._spectrum]
+    @property
+    def _seen(self) -> Any:
+        return self.statistics.snapshot().cameras[self._spectrum]
 
     def take_image(self, message: Any) -> None:
         """Every image counts, one way or the other."""
@@ -89,7 +90,8 @@ def bombard(victim: Victim, take: Callable[[Any], None], messages: Any, note: Ca
     facts = {"messages": number, "rejected": victim.rejected, "uncounted": victim.uncounted, "growth": growth}
     for name, value in (facts | {"slowest_ms": 1e3 * slowest_s}).items():
         note(name, value)
-    assert victim.statistics.count("errors") == 0, victim.statistics.last_error
+    seen = victim.statistics.snapshot()
+    assert "errors" not in seen.counts, seen.last_error
     assert victim.uncounted == 0
     assert slowest_s < LONGEST_S
     assert victim.rejected > COUNT // 10
@@ -153,7 +155,8 @@ def test_images_and_camera_infos_in_turn(start: Any, messages: Any) -> None:
     for image, info in zip(images, infos, strict=False):
         victim.take_info(info)
         victim.take_image(image)
-    assert victim.statistics.count("errors") == 0, victim.statistics.last_error
+    seen = victim.statistics.snapshot()
+    assert "errors" not in seen.counts, seen.last_error
     assert victim.uncounted == 0
     victim.take_info(messages.camera_info("thermal"))
     assert taken(victim, messages.image("thermal", 2))

@@ -152,7 +152,7 @@ def test_an_exception_in_a_callback_is_told_and_the_node_goes_on(bench: Any, mon
     bench.listen("depth/image")
     bench.connect("rgb")
     with monkeypatch.context() as patch:  # no message is known that does this
-        patch.setattr("msdepth_ros.ros.node.pipeline.measure", lambda *_, **__: 1 / 0)
+        patch.setattr("msdepth_ros.ros.node.pipeline.look", lambda *_, **__: 1 / 0)
         bench.send("rgb", STAMP_NS)
         bench.until(lambda: bench.status("inference").values["errors"] == "1")
     assert bench.status("inference").message == "ZeroDivisionError: division by zero"

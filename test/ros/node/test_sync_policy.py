@@ -41,12 +41,11 @@ def complete(number: int) -> dict[str, str]:
 
 def test_spectral_takes_its_settings_from_the_parameters() -> None:
     one = matcher("spectral", sync__tolerance_s=0.02, sync__deadline_s=0.03, sync__stale_after_s=2.0,
-                  sync__offset_s__nir=-0.005, spectra=["rgb", "nir"])  # fmt: skip
+                  spectra=["rgb", "nir"])  # fmt: skip
     assert isinstance(one, SpectralSynchronizer)
     config = one.config
     assert (config.tolerance_ns, config.deadline_ns, config.stale_after_ns) == (20 * MS, 30 * MS, 2000 * MS)
     assert config.spectra == ("rgb", "nir")
-    assert config.offset_ns == {"rgb": 0, "nir": -5 * MS}
 
 
 @needs_message_filters

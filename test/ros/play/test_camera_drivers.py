@@ -1,4 +1,4 @@
-"""The player on real ROS 2: what it publishes, when, with which stamps, and what it refuses."""
+"""msdepth play --as-drivers, by its older name player, on real ROS 2: what it publishes and what it refuses."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ TOPICS = {name: f"/{name}/image" for name in ("rgb", "nir", "thermal")} | {"grou
 
 
 def start_player(*arguments: str) -> subprocess.Popen[str]:
+    entry = "from msdepth_ros.ros.play import command; raise SystemExit(command.player())"
     return subprocess.Popen(
-        [sys.executable, "-m", "msdepth_ros.ros.play.camera_drivers", *arguments],
+        [sys.executable, "-c", entry, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 

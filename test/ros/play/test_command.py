@@ -100,7 +100,9 @@ def test_everything_arrives_as_recorded(listener: Listener, tmp_path: Path) -> N
 def test_decoded_and_moved_to_now_at_twice_the_rate(listener: Listener, tmp_path: Path) -> None:
     topics = [f"/{name}/image/compressed" for name in NAMES]
     folder = write_bag(tmp_path / "drive", instants=6)
-    play = start(folder, "--raw", "--restamp", "--rate", 2, "--wait-for-subscribers", 1, "--topics", *topics)
+    play = start(folder, "--raw", "--restamp", "--rate", 2, "--wait-for-subscribers", 1, "--topics", *topics,
+                 "--ros-args", "-r", "__node:=replay", "--log-level", "warn")  # fmt: skip
+    listener.spin_until(lambda: "replay" in listener.node.get_node_names())
     listener.spin_while(play)
     for name in NAMES:
         for index, (_, image) in enumerate(listener.got[f"/{name}/image"]):
@@ -193,6 +195,7 @@ def test_a_type_that_is_not_installed_is_named_and_the_rest_is_played(listener: 
     (["--clock", "--restamp"], "does not go with --restamp"), (["--clock", "0"], "above 0 and of at most 1000"),
     (["--start-paused"], "needs a terminal"), (["--topics", "/sonar"], "no messages on /sonar"),
     (["--wait-for-subscribers", "3", "--timeout", "0.2"], "has 0"),
+    (["--as-drivers", "--raw"], "--as-drivers does not go with"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_and_exit_code_2(domain: None, tmp_path: Path, arguments: list[str], reason: str) -> None:
     play = start(write_bag(tmp_path / "drive"), *arguments, stdin=subprocess.DEVNULL)

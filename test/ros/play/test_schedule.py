@@ -5,9 +5,44 @@ import time
 
 import pytest
 
-from msdepth_ros.ros.play.schedule import Schedule
+from msdepth_ros.ros.play.schedule import Clock, Schedule
 
 MS = 1_000_000
+
+
+class SetClock:
+    """A clock that stands still but for waits, and whose time of day somebody sets while it waits."""
+
+    def __init__(self, step_ns: int) -> None:
+        self.now_ns, self.epoch_ns, self.step_ns, self.waited_s = 7 * MS, 10**18, step_ns, 0.0
+
+    def steady_ns(self) -> int:
+        return self.now_ns
+
+    def time_ns(self) -> int:
+        return self.epoch_ns + self.now_ns
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        self.now_ns += round(seconds * 1e9)
+        self.waited_s += seconds
+        if self.waited_s > 0.2:
+            self.epoch_ns += self.step_ns
+            self.step_ns = 0
+        return False
+
+
+@pytest.mark.parametrize("step_ns", [-3600 * 10**9, -50 * MS, 0, 50 * MS, 3600 * 10**9])
+def test_setting_the_time_of_day_neither_stalls_nor_hastens(step_ns: int) -> None:
+    clock: Clock = SetClock(step_ns)
+    schedule = Schedule(2.0, threading.Event(), clock=clock)
+    begin_ns, left_ns, stamps_ns = clock.steady_ns(), [], []
+    for number in range(10):
+        stamps_ns.append(schedule.wait_until(number * 100 * MS))
+        left_ns.append(clock.steady_ns() - begin_ns)
+    assert [b - a for a, b in zip(left_ns, left_ns[1:], strict=False)] == [50 * MS] * 9
+    gaps_ns = [b - a for a, b in zip(stamps_ns, stamps_ns[1:], strict=False)]
+    assert sorted(gaps_ns) == sorted([50 * MS] * 8 + [50 * MS + step_ns])
+    assert stamps_ns[-1] == clock.time_ns(), "stamps follow the time of day"
 
 
 @pytest.mark.parametrize("rate", [1.0, 4.0])

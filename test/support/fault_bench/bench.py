@@ -84,9 +84,9 @@ class Bench:
         node = self._start_node("node")
         for spectrum in SPECTRA:
             self._start_injector(spectrum)
-        drive = [str(BAG), "--duration", str(CLEAN_S), "--loop", "--rate", str(self._plan.rate)]
+        drive = [str(BAG), "--as-drivers", "--duration", str(CLEAN_S), "--loop", "--rate", str(self._plan.rate)]
         scorer = self._start_scorer() if self._plan.accuracy else None
-        self._children.start("player", "msdepth_ros.ros.play.camera_drivers", drive)
+        self._children.start("player", "msdepth_ros.ros.play.command", drive)
         self._until(lambda: self._watcher.listening() and self._watcher.calm(0), 60.0, "depth from all cameras")
         begin_ns = time.time_ns()
         time.sleep(self._plan.clean_s)

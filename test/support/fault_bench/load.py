@@ -40,8 +40,9 @@ def put_under_load(
         node = all_.start("node_loaded", module, [*first, *node_arguments()])
         summary = folder / "played.json"
         summary.unlink(missing_ok=True)
-        drive = [str(BAG), "--duration", str(CLEAN_S), "--loop", "--rate", str(rate), "--summary", str(summary)]
-        player = all_.start("player_loaded", "msdepth_ros.ros.play.camera_drivers", drive)
+        drive = [str(BAG), "--as-drivers", "--duration", str(CLEAN_S), "--loop"]
+        drive += ["--rate", str(rate), "--summary", str(summary)]
+        player = all_.start("player_loaded", "msdepth_ros.ros.play.command", drive)
         _wait_for(lambda: bool(watcher.seen.depths), node)
         begin_ns = time.time_ns()
         samples = _watch(node, watcher, seconds, say)

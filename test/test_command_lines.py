@@ -40,11 +40,8 @@ FOUND = list(numeric_options())
 def test_the_options_are_found() -> None:
     names = {(parser.prog, action.option_strings[0]) for parser, action in FOUND}
     assert {("msdepth evaluate", "--start"), ("msdepth play", "--clock"), ("msdepth demo", "--rate")} <= names
-    assert {
-        ("msdepth inject", "--wait-for-subscribers"),
-        ("msdepth play", "--start"),
-        ("monitor", "--moments"),
-    } <= names
+    assert {("msdepth inject", "--wait-for-subscribers"), ("msdepth play", "--start")} <= names
+    assert ("monitor", "--moments") in names
     assert len(names) > 20
 
 

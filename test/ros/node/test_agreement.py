@@ -50,7 +50,8 @@ USED = [
     ALL, ALL, ("nir", "thermal"), ("thermal",),  # 6: black and flat
     ("nir", "thermal"), ALL, ALL,  # 7: two black images, one good one does not end it; one flat image does
     ("nir",), ("rgb", "nir"), (), ALL, ALL,  # 11: thermal was frozen, which takes two good images to end; 12: nothing
-    ("rgb", "nir"), ("rgb", "nir"), ("rgb",), ("rgb", "thermal"), ("rgb", "thermal"),
+    # 15: by now thermal is known not to repeat itself, so this is its shutter, which ends with the first new picture
+    ("rgb", "nir"), ("rgb", "nir"), ("rgb", "thermal"), ("rgb", "thermal"), ("rgb", "thermal"),
 ]  # fmt: skip
 
 

@@ -107,7 +107,8 @@ def quantize(path: Path, frames: Frames, out: Path) -> int:
     quantize_static(
         proto, str(out), _Observed(frames, [value.name for value in proto.graph.input]),
         quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv", "Add", *ACTIVATIONS], nodes_to_quantize=names,
-        per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax,
+        per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod.MinMax,
     )  # fmt: skip
     written = onnx.load(str(out))
     strip(written)

@@ -18,7 +18,7 @@ NAME_WIDTH = 18
 def table(result: Mapping[str, Any]) -> str:
     """Everything of `measure` but single frames."""
     size = f"{result['height']} x {result['width']}"
-    lines = [f"{result['model']}, {size}, RGB alone, unscaled, 1 to 80 m"[:80], _head()]
+    lines = [result["model"][-80:], f"{size}, RGB alone, unscaled, 1 to 80 m", _head()]
     lines += _rows(result, cameras=True)
     if result["with_ground_plane"]:
         lines += ["", "with the plane of the road", *_rows(result["with_ground_plane"])]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from msdepth_ros.core import behaviour
 from msdepth_ros.core.behaviour import Refused, published_depth_m
+from msdepth_ros.core.camera.images import CameraImage
 from msdepth_ros.core.camera.model import CameraModel
 from msdepth_ros.core.health.findings import Fault
 from msdepth_ros.core.model.engine import DepthResult
@@ -34,7 +35,9 @@ def settings(**changes: Any) -> Settings:
 
 
 def read(message: Any) -> Any:
-    return behaviour.read_image("nir", message, CAMERA, calibration="its calibration", advice="record it again")
+    return behaviour.read_image(
+        "nir", message, CAMERA, settings=settings(), calibration="its calibration", advice="record it again"
+    )
 
 
 # Images.
@@ -43,7 +46,7 @@ def read(message: Any) -> Any:
 def test_an_image_that_fits_its_calibration_is_read_raw_and_compressed() -> None:
     pixels = bags.pixels_of("nir", 3)
     for message in (bags.raw_image(0, "nir", pixels, "mono8"), bags.compressed_image(0, "nir", pixels, "png")):
-        np.testing.assert_array_equal(read(message), pixels)
+        np.testing.assert_array_equal(read(message).pixels, pixels)
 
 
 def test_what_is_refused_names_the_fault() -> None:
@@ -70,7 +73,7 @@ def test_constant_offsets_bring_clocks_together(nir_ms: int, thermal_ms: int) ->
         stamp_ns = 10**18 + tick * 100 * MS
         for name, ahead_ms in (("rgb", 0), ("nir", -nir_ms), ("thermal", -thermal_ms)):
             image = np.full((24, 48, 3) if name == "rgb" else (24, 48), 9, np.uint8)
-            seen = behaviour.look(name, image, stamp_ns + ahead_ms * MS, chosen)
+            seen = behaviour.look(name, CameraImage(image), stamp_ns + ahead_ms * MS, chosen)
             sets += sync.add(name, seen.stamp_ns, None, stamp_ns)
     assert set(sets[-1].items) == {"rgb", "nir", "thermal"}
     assert {item.stamp_ns for item in sets[-1].items.values()} == {10**18 + 200 * MS}

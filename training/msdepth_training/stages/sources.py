@@ -99,7 +99,7 @@ def scene_set(phase: Phase, style: str) -> SceneSet:
 SCENES = About(
     data="procedural multi-spectral driving scenes of msdepth_training, no recorded images",
     licence="Apache-2.0",
-    limits="Trained on rendered scenes only; it has never seen a real image. Not for driving or any safety function. "
+    limits="Depth was learned from rendered scenes only. Not for driving or any safety function. "
     "Metric scale relies on cameras 1 to 2.3 m above a road and on a calibration that is right. "
     "Glass, mirrors and thin wires are often missed.",
 )

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from msdepth_ros.core.arguments import whole_number
-from msdepth_ros.core.camera.ground import NO_SOURCE, GroundSource
+from msdepth_ros.core.arguments import number, whole_number
+from msdepth_ros.core.camera.ground import MAX_HEIGHT_M, MAX_TILT_DEG, NO_SOURCE, GroundSource
 from msdepth_ros.core.camera.images import is_grey
 from msdepth_ros.core.camera.rig import Rig, RigViews
 from msdepth_ros.core.errors import MsdepthError
@@ -74,10 +74,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="significant bits of a 16-bit NIR image, 1 to 16 (default: %(default)s)",
     )
     parser.add_argument(
-        "--ground-height", type=float, metavar="M", help="height of the reference camera above the road, metres"
+        "--ground-height",
+        type=number(above=0.0, at_most=MAX_HEIGHT_M),
+        metavar="M",
+        help="height of the reference camera above the road, metres",
     )
     parser.add_argument(
-        "--camera-pitch", type=float, metavar="DEG", help="how far it looks down, degrees; needs --ground-height"
+        "--camera-pitch",
+        type=number(at_least=-MAX_TILT_DEG, at_most=MAX_TILT_DEG),
+        metavar="DEG",
+        help="how far it looks down, degrees; needs --ground-height",
     )
     parser.add_argument(
         "--providers", default="auto", help="auto, or some of tensorrt,cuda,cpu, best first (default: %(default)s)"
@@ -113,12 +119,10 @@ def _ground(height_m: float | None, pitch_deg: float | None) -> GroundSource:
     """What the options say of the road.
 
     Raises:
-        MsdepthError: A pitch without a height, or no height at all.
+        MsdepthError: A pitch without a height.
     """
     if height_m is None and pitch_deg is not None:
         raise MsdepthError("--camera-pitch: says nothing of the road without --ground-height; give both")
-    if height_m == 0:
-        raise MsdepthError("--ground-height 0: the camera must be above the road; leave it out where it is not known")
     return GroundSource(height_m=height_m or 0.0, pitch_deg=pitch_deg or 0.0, name="--ground-height")
 
 

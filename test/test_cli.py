@@ -131,11 +131,14 @@ def test_the_road_by_height_and_pitch_or_by_the_rig(workplace: Workplace, capsys
     ("arguments", "complaint"),
     [
         (("--camera-pitch", "3"), "--camera-pitch: says nothing of the road without --ground-height"),
-        (("--ground-height", "0"), "--ground-height 0: the camera must be above the road"),
-        (("--ground-height", "-1.5"), "--ground-height: ground plane of the rgb camera: the camera is -1.5 m above it"),
-        (("--ground-height", "nan"), "--ground-height: ground plane of the rgb camera: normal and height must be"),
-        (("--ground-height", "1.5", "--camera-pitch", "60"), "it is tilted by 60 degrees, more than 45"),
-        (("--ground-height", "1.5", "--camera-pitch", "inf"), "must be finite"),
+        (("--ground-height", "0"), "argument --ground-height: '0' must be a number above 0 and of at most 10"),
+        (("--ground-height", "-1.5"), "argument --ground-height: '-1.5' must be a number above 0"),
+        (("--ground-height", "nan"), "argument --ground-height: 'nan' must be a number above 0"),
+        (
+            ("--ground-height", "1.5", "--camera-pitch", "60"),
+            "argument --camera-pitch: '60' must be a number of at least -45 and of at most 45",
+        ),
+        (("--ground-height", "1.5", "--camera-pitch", "inf"), "argument --camera-pitch: 'inf' must be a number"),
     ],
 )
 def test_a_road_that_cannot_be_is_refused(

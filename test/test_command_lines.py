@@ -42,7 +42,7 @@ def test_the_options_are_found() -> None:
     assert {("msdepth evaluate", "--start"), ("msdepth play", "--clock"), ("msdepth demo", "--rate")} <= names
     assert {("msdepth inject", "--wait-for-subscribers"), ("msdepth play", "--start")} <= names
     assert ("monitor", "--moments") in names
-    assert len(names) > 20
+    assert len(names) >= 20
 
 
 @pytest.mark.parametrize("text", SENSELESS, ids=lambda text: text[:5] or "empty")

@@ -206,7 +206,8 @@ def test_topic_table_is_that_of_the_node() -> None:
     for spectrum in SPECTRA:
         for transport in ("raw", "compressed"):
             CameraInput(
-                node, spectrum, image_transport=transport, calibration=mock.Mock(), sink=mock.Mock(),
+                node, spectrum, image_transport=transport, settings=mock.Mock(), calibration=mock.Mock(),
+                sink=mock.Mock(),
             )  # fmt: skip
     rows = [(row[0], named_in(row[1]), row[2]) for row in table(README, "### Topics")]
     assert len(rows) == len(set(rows))

@@ -117,8 +117,8 @@ class Assessment:
         def values() -> dict[str, Any]:
             return {
                 "topic": camera.image_topic, "faults": faults, "received": seen.received, "rejected": seen.rejected,
-                "last_rejection": seen.last_rejection, "left_out": seen.left_out, "rate_hz": seen.rate_hz,
-                "age_s": seen.age_s, "stamp_skew_ms": 1e3 * seen.skew_s,
+                "last_rejection": seen.last_rejection, "left_out": seen.left_out, "shutter": seen.shutter,
+                "rate_hz": seen.rate_hz, "age_s": seen.age_s, "stamp_skew_ms": 1e3 * seen.skew_s,
             }  # fmt: skip
 
         verdict = verdict_of(findings, f"{seen.rate_hz:.1f} Hz")

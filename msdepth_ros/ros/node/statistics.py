@@ -45,6 +45,7 @@ class CameraSnapshot:
         rejected: messages that could not be used.
         last_rejection: why the last of them could not.
         left_out: images left out of their set.
+        shutter: shutter calibrations of a thermal camera.
         rate_hz: images per second.
         age_s: seconds since the last image; infinite before the first.
         skew_s: how far its stamps are from those of the others.
@@ -56,6 +57,7 @@ class CameraSnapshot:
     rejected: int
     last_rejection: str
     left_out: int
+    shutter: int
     rate_hz: float
     age_s: float
     skew_s: float
@@ -142,7 +144,8 @@ class Statistics:
             skews_s = health.skews_s(now_ns)
             cameras = {
                 name: CameraSnapshot(
-                    one.received, one.rejected, one.last_rejection, one.left_out, one.timing.rate_hz(now_ns),
+                    one.received, one.rejected, one.last_rejection, one.left_out, one.shutter,
+                    one.timing.rate_hz(now_ns),
                     one.timing.age_s(now_ns), skews_s.get(name, 0.0), tuple(one.timing.stamps_ns()),
                     tuple(health.findings(name, now_ns)),
                 )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import drives
 import numpy as np
+import replays
 from bags import (
     COMPRESSED,
     IMAGE,
@@ -32,8 +33,6 @@ from numpy.typing import NDArray
 import models
 from msdepth_ros.core.settings import DEFAULTS, Settings
 from msdepth_ros.evaluation.options import EvaluateOptions
-from msdepth_ros.evaluation.plan.planner import plan_bag
-from msdepth_ros.evaluation.run.compute import run
 
 INSTANTS = 6
 POINTS, TF = drives.POINTS, drives.TF
@@ -225,8 +224,8 @@ def evaluate(folder: Path, bag: Path, **asked: Any) -> Evaluated:
     command = {name: asked.pop(name) for name in ("rig", "images", "drop", "infos") if name in asked}
     values = {**DEFAULTS, "model.path": str(model), **{name.replace("__", "."): one for name, one in asked.items()}}
     options = EvaluateOptions(Settings.from_values(values), **command)
-    plan = plan_bag(bag, "drive", options)
-    records = [result.record for result in run(bag, plan.plans, options, options.make_engine(1))]
+    plan = replays.plan(bag, "drive", options)
+    records = replays.compute(bag, plan.plans, options, options.make_engine(1))
     most = max(len(record.spectra) for record in records)
     scored = [record.scores["abs_rel"] for record in records if record.scores and len(record.spectra) == most]
     sets = Counter("+".join(record.spectra) for record in records)

@@ -24,7 +24,7 @@ def test_the_card_says_how_it_was_trained_and_what_was_measured(exported, traine
     assert set(card["metrics"]["fused"]) == {"all", "day", "night", "rain", "fog"}
     assert {"without_rgb", "rgb", "thermal_own_frame"} < set(card["metrics"])
     assert max(card["onnx_vs_pytorch_largest_relative_difference"].values()) < 1e-3
-    assert "never seen a real image" in card["limits"]
+    assert "learned from rendered scenes only" in card["limits"]
 
 
 @pytest.mark.parametrize("name", ["fuse_paper", "align_msdepth"])

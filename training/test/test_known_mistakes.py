@@ -301,7 +301,9 @@ def test_empty_truth_and_sky_make_no_nan(small, walls, unknown):
         outs = fusion.all_anchors(batch.images, batch.k, batch.view_from_reference)
         check(paper_fuse_objective(outs, batch, **options), fusion)
     out = ours(batch.images, batch.k, batch.view_from_reference, batch.k[:, 0], batch.present)
-    check(objective([out], [batch], max_m=MAX_M, alignment_weight=0.1, generator=generator()), ours)
+    check(
+        objective([out], [batch], max_m=MAX_M, alignment_weight=0.1, matching_weight=0.2, generator=generator()), ours
+    )
     assert depth_metrics(np.ones((4, 4)), np.full((4, 4), unknown), alignment="none") is None
 
 

@@ -133,7 +133,7 @@ def test_compressed_images(start: Any, messages: Any, record_property: Any, spec
     kind, pixels = (".png", pixels.astype(np.uint16)) if spectrum == "thermal" else (".jpg", pixels)
     data = array("B", cv2.imencode(kind, pixels)[1].tobytes())
     good = CompressedImage(format=kind[1:], data=data)
-    good.header.frame_id = f"{spectrum}_optical_frame"
+    good.header.frame_id, good.header.stamp.sec = f"{spectrum}_optical_frame", 1
     victim = Victim(start(image_transport="compressed"), spectrum)
     record_property("topic", f"{spectrum}/image/compressed")
     bombard(victim, victim.take_image, mutants(good, COUNT, 3), record_property)

@@ -24,7 +24,7 @@ ROSDEP_KEYS = {
 }
 # No rosdep key exists, or only one verb needs them and says so: installed by pip.
 PIP_ONLY = {"rosbags", "backports", "compression", "lz4", "jinja2", "markupsafe", "plotly", "pyarrow", "ray"}
-NOT_ON_PYPI = {"message_filters", "tf2_msgs", "tf2_ros"}
+NOT_ON_PYPI = {"cv_bridge", "message_filters", "tf2_msgs", "tf2_ros"}  # cv_bridge is, but not as a ros-* wheel
 STANDARD = sys.stdlib_module_names | {"msdepth_ros"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import pickle
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,13 +70,23 @@ def providers_of(task: Task) -> tuple[str, ...]:
 def _recording(task: Task, path: Path) -> Recording:
     """A recording, which this worker opens once."""
     _check_program(task)
-    return _recordings(pickle.dumps(task.options)).get(path)
+    return _recordings(task.options).get(path)
+
+
+def _recordings(options: EvaluateOptions) -> Recordings:
+    """What this worker has open for these options; those of others are closed."""
+    held = _held()
+    if held and held[0][0] != options:
+        held.pop()[1].__exit__(None, None, None)
+    if not held:
+        held.append((options, Recordings(options)))
+    return held[0][1]
 
 
 @functools.lru_cache(maxsize=1)
-def _recordings(options: bytes) -> Recordings:
-    """What this worker has open for pickled options, until it ends."""
-    return Recordings(pickle.loads(options))  # noqa: S301  it was pickled above
+def _held() -> list[tuple[EvaluateOptions, Recordings]]:
+    """What this worker has open, at most one, until it ends."""
+    return []
 
 
 def _engine_of(task: Task) -> DepthEngine:

